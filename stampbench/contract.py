@@ -1,0 +1,173 @@
+"""What a pruning method is. A method imports this module and is found through `stampbench.registry`.
+
+Importing it, or a method, must not import torch: listing methods and planning suites have to be instant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+
+class Granularity(StrEnum):
+    """What a plan removes: whole channels, or single weights."""
+
+    CHANNEL = "channel"
+    WEIGHT = "weight"
+
+
+class Start(StrEnum):
+    """The weights that pruning starts from: fresh, pretrained on the reference set, or on the target."""
+
+    RANDOM = "random"
+    REFERENCE = "reference"
+    TARGET = "target"
+
+
+class Weights(StrEnum):
+    """Where a pruned network's weights come from: sliced from the start's, or drawn afresh."""
+
+    INHERIT = "inherit"
+    FRESH = "fresh"
+
+
+class Budget(BaseModel):
+    """Share of the dense network that a plan may keep: of its MACs, or of its prunable weights ("params")."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    kind: str = Field("macs", pattern="^(macs|params)$")
+    keep: float = Field(gt=0, le=1)
+
+
+class Options(BaseModel):
+    """Base of every method's options; unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class BudgetError(ValueError):
+    """A budget that no plan can meet, or a plan that exceeds its budget."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images, uint8 (N, 3, H, W), and labels, int64 (N,), on one device."""
+
+    images: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a method may see of a target: training and validation images, never the test split.
+
+    `mean` and `std` are the per-channel statistics, in [0, 1], that normalise its images.
+    """
+
+    train: Split
+    validation: Split
+    classes: int
+    input_size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to keep: per channel group a bool tensor (width,), or per parameter one of its shape.
+
+    `weights` says where the kept weights come from: `Weights`, or a state dict to slice. `notes` is JSON.
+    """
+
+    keep: Mapping[str, Tensor]
+    weights: Weights | Mapping[str, Tensor] = Weights.INHERIT
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+
+class ArtefactSpec(BaseModel):
+    """Names, completely, something that must exist before a job: its digest is the cache key.
+
+    `scope` is "reference" (shared by all targets) or "target"; `seed` is the job's seed mod 3.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    kind: str
+    scope: str = Field(pattern="^(reference|target)$")
+    dataset: str
+    network: str
+    width: float
+    seed: int
+    recipe: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """Tensors made by `prepare`, with the seconds they took where they were made, and JSON notes."""
+
+    tensors: Mapping[str, Tensor]
+    seconds: float
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Context(Protocol):
+    """What the harness lends a method while it works."""
+
+    device: torch.device
+    precision: str
+
+    def generator(self, purpose: str) -> torch.Generator:
+        """A fresh CPU generator for the named stream of this (purpose, dataset, seed)."""
+        ...
+
+    def phase(self, name: str) -> AbstractContextManager[None]:
+        """Charges the seconds spent inside to the named phase; phases do not nest."""
+        ...
+
+
+class Method:
+    """A pruning method. Subclasses set the class attributes and write `plan`; the rest has defaults.
+
+    `version` rises with any change of behaviour: records of older versions are stale. `card` is Markdown: the
+    paper, the choices that are ours, the references checked against. `needs_data` tells that `plan` reads the
+    task's images, so that from reference weights the head is trained for a few steps first.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+    card: ClassVar[str]
+    granularities: ClassVar[frozenset[Granularity]] = frozenset({Granularity.CHANNEL})
+    default_start: ClassVar[Start] = Start.REFERENCE
+    needs_data: ClassVar[bool] = False
+    Options: type[Options] = Options
+
+    def __init__(self, options: Any) -> None:
+        self.options = options
+
+    def artefacts(self, job: Any) -> list[ArtefactSpec]:
+        """What must exist before the plan, besides the start's weights."""
+        return []
+
+    def prepare(self, spec: ArtefactSpec, context: Context) -> Artefact:
+        """Makes one artefact that `artefacts` asked for; cached by the digest of `spec`."""
+        raise LookupError(f"{self.name} makes no artefact of kind {spec.kind!r}")
+
+    def plan(
+        self, network: nn.Module, task: Task, budget: Budget, artefacts: Mapping[str, Artefact], context: Context
+    ) -> Plan:
+        """The timed pruning step. Leaves the network's weights, buffers and mode as they were.
+
+        Raises `BudgetError` where no plan meets the budget.
+        """
+        raise TypeError(f"{type(self).__name__} must define plan()")

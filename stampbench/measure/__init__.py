@@ -1,0 +1,1 @@
+"""What is measured: phases of wall-clock time, cost in parameters and MACs, speed, and provenance."""

@@ -1,0 +1,102 @@
+"""From scores to a plan that meets the budget: never above it, and as close below it as the ranking allows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from stampbench.contract import BudgetError
+from stampbench.measure.cost import CostModel
+
+
+@dataclass(frozen=True)
+class Allocation:
+    """Kept channels of each group, what they cost, what of the budget is left, and the groups held by the floor."""
+
+    keep: dict[str, Tensor]
+    macs: int
+    macs_unused: int
+    floored: list[str]
+
+
+def allocate(
+    scores: Mapping[str, Tensor], cost: CostModel, macs_budget: int, round_to: int = 1, floor: int = 1
+) -> Allocation:
+    """Keeps the best-scored channels of all groups together while their MACs fit `macs_budget`.
+
+    `scores` holds a finite float (width,) per group; higher is kept; ties go to the earlier group and channel. Widths
+    are multiples of `round_to` (or the dense width), at least `floor` of them so rounded up. What is left unused is
+    less than the next `round_to` channels in rank would cost.
+
+    Raises `BudgetError` if even the floors exceed the budget, ValueError for missing, misshapen or non-finite scores.
+    """
+    _validate(scores, cost.widths)
+    names = list(cost.widths)
+    owner = torch.cat([torch.full((cost.widths[name],), index) for index, name in enumerate(names)])
+    ranked = owner[torch.cat([scores[name].double().cpu() for name in names]).argsort(descending=True, stable=True)]
+    smallest = {name: _rounded_up(min(floor, width), width, round_to) for name, width in cost.widths.items()}
+
+    def widths_of(count: int) -> dict[str, int]:
+        chosen = torch.bincount(ranked[:count], minlength=len(names)).tolist()
+        return {
+            name: max(smallest[name], _rounded_down(n, cost.widths[name], round_to))
+            for name, n in zip(names, chosen, strict=True)
+        }
+
+    if cost.macs(smallest) > macs_budget:
+        raise BudgetError(
+            f"the smallest network that keeps every group alive needs {cost.macs(smallest):,} MACs, "
+            f"the budget is {macs_budget:,}: raise the budget, or lower round_to or the floor"
+        )
+    widths = widths_of(_largest(lambda count: cost.macs(widths_of(count)) <= macs_budget, len(ranked)))
+    keep = {name: _best(scores[name], width) for name, width in widths.items()}
+    macs = cost.macs(widths)
+    floored = [name for name in names if widths[name] == smallest[name] < cost.widths[name]]
+    return Allocation(keep, macs, macs_budget - macs, floored)
+
+
+def fractional_ranks(scores: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Each channel's rank within its group as a fraction, best = 1: makes a global ranking prune uniformly."""
+    ranks = {}
+    for name, score in scores.items():
+        order = score.argsort(descending=True, stable=True)
+        rank = torch.empty(len(score), dtype=torch.float64)
+        rank[order.cpu()] = 1 - torch.arange(len(score), dtype=torch.float64) / len(score)
+        ranks[name] = rank
+    return ranks
+
+
+def _largest(fits: Callable[[int], bool], most: int) -> int:
+    """The largest count in [0, most] that fits, for a predicate that holds at 0 and is monotone."""
+    low, high = 0, most
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle - 1)
+    return low
+
+
+def _rounded_down(count: int, width: int, round_to: int) -> int:
+    return count if count == width else count // round_to * round_to
+
+
+def _rounded_up(count: int, width: int, round_to: int) -> int:
+    return min(width, -(-count // round_to) * round_to)
+
+
+def _best(score: Tensor, count: int) -> Tensor:
+    keep = torch.zeros(len(score), dtype=torch.bool)
+    keep[score.cpu().argsort(descending=True, stable=True)[:count]] = True
+    return keep
+
+
+def _validate(scores: Mapping[str, Tensor], widths: Mapping[str, int]) -> None:
+    if scores.keys() != widths.keys():
+        raise ValueError(f"scores are for groups {sorted(scores)}, the network has {sorted(widths)}")
+    for name, score in scores.items():
+        if score.shape != (widths[name],):
+            raise ValueError(f"group {name!r} has {widths[name]} channels, its scores have shape {tuple(score.shape)}")
+        if not torch.isfinite(score).all():
+            raise ValueError(f"group {name!r} has scores that are not finite")

@@ -1,0 +1,45 @@
+"""Masks that leave the network's shape alone: gates on channels, and masks on weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from stampbench.pruning.groups import Group
+
+
+@contextmanager
+def channel_gates(network: nn.Module, groups: Sequence[Group], gates: Mapping[str, Tensor]) -> Iterator[None]:
+    """Multiplies the channels of every group by its gate (width,), after batch norm and before ReLU, at every producer.
+
+    Zeroed gates make the network compute what it would without these channels. Gates may require gradients.
+    """
+    handles = []
+    for group in groups:
+        for name in group.norms:
+
+            def multiply(_m: nn.Module, _i: object, output: Tensor, gate: Tensor = gates[group.name]) -> Tensor:
+                return output * gate.view(1, -1, 1, 1).to(output.dtype)
+
+            handles.append(network.get_submodule(name).register_forward_hook(multiply))
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@torch.no_grad()
+def apply_weight_masks(
+    network: nn.Module, masks: Mapping[str, Tensor], optimizer: torch.optim.Optimizer | None = None
+) -> None:
+    """Zeroes masked weights in place and, with an optimiser, their momentum, which would revive them."""
+    for name, mask in masks.items():
+        parameter = network.get_parameter(name)
+        parameter.mul_(mask)
+        momentum = optimizer.state[parameter].get("momentum_buffer") if optimizer else None
+        if momentum is not None:
+            momentum.mul_(mask)

@@ -1,0 +1,62 @@
+"""Methods and networks by name, found lazily: nothing is imported before it is asked for.
+
+Other packages add theirs through entry points in the groups `stampbench.methods` and `stampbench.networks`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Iterable
+from importlib.metadata import entry_points
+from typing import Any
+
+from stampbench.errors import UserError
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """"; did you mean 'x'?" for the nearest known name, else the list of all."""
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {near[0]!r}?" if near else f"; known are: {', '.join(known)}"
+
+
+class Registry:
+    """Names to "module:attribute" targets of one kind."""
+
+    def __init__(self, kind: str, targets: dict[str, str]) -> None:
+        self.kind = kind
+        self._targets = targets
+
+    def targets(self) -> dict[str, str]:
+        """Every name with its target: the project's own first, then other packages'."""
+        external = {point.name: point.value for point in entry_points(group=f"stampbench.{self.kind}s")}
+        return self._targets | {name: value for name, value in external.items() if name not in self._targets}
+
+    def load(self, name: str) -> Any:
+        """The object of that name. Raises `UserError` for an unknown name or a target that cannot be imported."""
+        targets = self.targets()
+        if name not in targets:
+            raise UserError(f"unknown {self.kind} {name!r}{suggestion(name, targets)}")
+        module, _, attribute = targets[name].partition(":")
+        try:
+            return getattr(importlib.import_module(module), attribute)
+        except (ImportError, AttributeError) as error:
+            raise UserError(f"{self.kind} {name!r} cannot be loaded from {targets[name]!r}: {error}") from error
+
+
+METHODS = Registry(
+    "method",
+    {
+        "dense": "methods.dense:Dense",
+        "random": "methods.random:Random",
+        "magnitude": "methods.magnitude:Magnitude",
+    },
+)
+NETWORKS = Registry(
+    "network",
+    {
+        "vgg19": "stampbench.networks.vgg:vgg19",
+        "resnet18": "stampbench.networks.resnet:resnet18",
+    },
+)
