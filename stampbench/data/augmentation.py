@@ -1,0 +1,100 @@
+"""Random crops and flips of a whole epoch in a few tensor operations, one draw an image, on the images' device."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+AREA = (0.5, 1.0)
+RATIO = (3 / 4, 4 / 3)
+_CHUNK = 1024
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What is done to a training image: "pad" crops after zero padding of size // 8 pixels, "resized" crops a part.
+
+    `size` is that of the result in pixels. A draw is one row of a table: row and column offset and flip, integers,
+    for "pad"; area, ratio, row, column and flip, uniform in [0, 1), for "resized".
+    """
+
+    crop: str
+    size: int
+    flip: bool
+
+    @property
+    def padding(self) -> int:
+        """Pixels of zeros on each side before a "pad" crop: 4 at 32×32."""
+        return self.size // 8
+
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        """One draw for each of `count` images, on the CPU: int64 (count, 3) or float32 (count, 5)."""
+        if self.crop == "resized":
+            return torch.rand(count, 5, generator=generator)
+        offsets = torch.randint(2 * self.padding + 1, (count, 2), generator=generator)
+        flips = torch.randint(2, (count, 1), generator=generator)
+        return torch.cat([offsets, flips], dim=1)
+
+    def apply(self, images: Tensor, draws: Tensor) -> Tensor:
+        """Augments uint8 (N, 3, H, W), image i by row i of `draws` on the same device; uint8 (N, 3, size, size)."""
+        if self.crop == "pad":
+            return self._padded_crop(images, draws)
+        parts = zip(images.split(_CHUNK), draws.split(_CHUNK), strict=True)
+        return torch.cat([self._resized_crop(*part) for part in parts])
+
+    def _padded_crop(self, images: Tensor, draws: Tensor) -> Tensor:
+        padded = F.pad(images, [self.padding] * 4)
+        windows = padded.unfold(2, self.size, 1).unfold(3, self.size, 1)
+        rows, columns, flips = draws.unbind(1)
+        crops = windows[torch.arange(len(images), device=images.device), :, rows, columns]
+        if not self.flip:
+            return crops
+        return torch.where(flips.bool()[:, None, None, None], crops.flip(3), crops)
+
+    def _resized_crop(self, images: Tensor, draws: Tensor) -> Tensor:
+        """Inception's crop (Szegedy et al. 2015), bilinear; sides that would exceed the image are cut to it."""
+        area = AREA[0] + (AREA[1] - AREA[0]) * draws[:, 0]
+        low, high = math.log(RATIO[0]), math.log(RATIO[1])
+        ratio = torch.exp(low + (high - low) * draws[:, 1])
+        height, width = (area / ratio).sqrt().clamp(max=1), (area * ratio).sqrt().clamp(max=1)
+        centre_y = (2 * draws[:, 2] - 1) * (1 - height)
+        centre_x = (2 * draws[:, 3] - 1) * (1 - width)
+        if self.flip:
+            width = torch.where(draws[:, 4] < 0.5, -width, width)
+        zero = torch.zeros_like(width)
+        theta = torch.stack([width, zero, centre_x, zero, height, centre_y], dim=1).view(-1, 2, 3)
+        grid = F.affine_grid(theta, [len(images), 3, self.size, self.size], align_corners=False)
+        sampled = F.grid_sample(images.float(), grid, padding_mode="border", align_corners=False)
+        return sampled.round().clamp(0, 255).to(torch.uint8)
+
+
+def resize(images: Tensor, size: int) -> Tensor:
+    """Uint8 (N, 3, H, W) as uint8 (N, 3, size, size): antialiased bilinear; the same tensor if it has that size."""
+    if images.shape[-2:] == (size, size):
+        return images
+    resized = F.interpolate(images.float(), size=(size, size), mode="bilinear", antialias=True)
+    return resized.round().clamp(0, 255).to(torch.uint8)
+
+
+def channel_affine(
+    mean: Sequence[float], std: Sequence[float], device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Scale and shift, float32 (1, 3, 1, 1) each, that take a byte x to (x / 255 - mean) / std."""
+    scale = torch.tensor([1 / (255 * s) for s in std], device=device)
+    shift = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)], device=device)
+    return scale.view(1, -1, 1, 1), shift.view(1, -1, 1, 1)
+
+
+def scale_and_shift(images: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    """Uint8 (N, 3, H, W) as float32, channels last: scale · x + shift."""
+    return images.to(torch.float32, memory_format=torch.channels_last).mul_(scale).add_(shift)
+
+
+def normalise(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """Uint8 (N, 3, H, W) as float32, channels last: (x / 255 - mean) / std, channel by channel."""
+    return scale_and_shift(images, *channel_affine(mean, std, images.device))

@@ -1,0 +1,202 @@
+"""The datasets: what each one is. Imports nothing heavy, so that listing them is instant."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from stampbench import seeding
+from stampbench.errors import DataError
+
+FOLDS = 4
+CLASSES_PER_FOLD = 10
+TINY_CLASSES = 200
+GLYPH_CLASSES, GLYPH_TRAIN, GLYPH_TEST = 400, 50, 10
+
+
+class CustomDataset(BaseModel):
+    """A user's own images, declared in a suite as `[datasets.NAME]`.
+
+    `path` is a folder tree (`train/<class>/*.png`, `test/<class>/*`) or a folder of `train*.parquet` and
+    `test*.parquet`; images are resized to `size` × `size` pixels. The columns are guessed where not given.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    path: Path
+    size: int = Field(ge=8, le=512)
+    flip: bool = True
+    image_column: str | None = None
+    label_column: str | None = None
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What the harness must know of a dataset before it has seen an image.
+
+    `pack_size` and `input_size` are in pixels: images are stored at the one and enter the network at the other.
+    `classes`, `full_train` and `full_test` (images) are None where only the data can tell. `source` names the set in
+    the data root, and `part` the share of its classes that this dataset is ("" for all of them).
+    """
+
+    name: str
+    description: str
+    classes: int | None
+    input_size: int
+    pack_size: int
+    flip: bool
+    crop: Literal["pad", "resized"]
+    full_train: int | None
+    full_test: int | None
+    source: str
+    part: str = ""
+    source_classes: int | None = None
+    image_columns: tuple[str, ...] = ("image", "img")
+    label_columns: tuple[str, ...] = ("label",)
+    banner: int = 0
+    custom: CustomDataset | None = None
+
+
+def _small(
+    name: str,
+    description: str,
+    classes: int,
+    counts: tuple[int, int],
+    *,
+    size: int = 32,
+    flip: bool = True,
+    source: str = "",
+    part: str = "",
+    source_classes: int | None = None,
+    label_columns: tuple[str, ...] = ("label",),
+) -> Dataset:
+    """A dataset that is packed at the size at which the network sees it."""
+    return Dataset(
+        name,
+        description,
+        classes,
+        input_size=size,
+        pack_size=size,
+        flip=flip,
+        crop="pad",
+        full_train=counts[0],
+        full_test=counts[1],
+        source=source or name,
+        part=part,
+        source_classes=source_classes or classes,
+        label_columns=label_columns,
+    )
+
+
+def _tiny(name: str, description: str, classes: int, part: str) -> Dataset:
+    counts = (500 * classes, 50 * classes)
+    return _small(
+        name, description, classes, counts, source="tinyimagenet", part=part, source_classes=TINY_CLASSES
+    )
+
+
+AIRCRAFT = Dataset(
+    "aircraft",
+    "FGVC-Aircraft: 100 variants of aeroplanes, at 64×64",
+    100,
+    input_size=64,
+    pack_size=96,
+    flip=True,
+    crop="resized",
+    full_train=6667,
+    full_test=3333,
+    source="aircraft",
+    source_classes=100,
+    label_columns=("variant", "label"),
+    banner=20,
+)
+
+DATASETS: Mapping[str, Dataset] = {
+    dataset.name: dataset
+    for dataset in [
+        _small("cifar10", "CIFAR-10: photographs of 10 kinds of things", 10, (50_000, 10_000)),
+        _small(
+            "cifar100",
+            "CIFAR-100: photographs of 100 kinds of things",
+            100,
+            (50_000, 10_000),
+            label_columns=("fine_label", "label"),
+        ),
+        _small("svhn", "SVHN: cropped house numbers, 10 digits", 10, (73_257, 26_032), flip=False),
+        AIRCRAFT,
+        _tiny("tinyimagenet", "Tiny-ImageNet without the development classes: reference", 160, "reference"),
+        *(
+            _tiny(f"tinyimagenet-dev{fold}", f"Tiny-ImageNet, development target {fold}", 10, f"dev{fold}")
+            for fold in range(FOLDS)
+        ),
+        _small("digits", "scikit-learn's handwritten digits, at 16×16", 10, (1297, 500), size=16, flip=False),
+        _small(
+            "glyphs",
+            "Characters, no digits, in matplotlib's fonts: reference for digits",
+            GLYPH_CLASSES,
+            (GLYPH_CLASSES * GLYPH_TRAIN, GLYPH_CLASSES * GLYPH_TEST),
+            size=16,
+            flip=False,
+        ),
+    ]
+}
+
+
+def selected_classes(dataset: Dataset) -> tuple[int, ...] | None:
+    """The source's classes that make up `dataset`, ascending, in the order of the new labels; None for all.
+
+    The 40 development classes of Tiny-ImageNet come from the stream ("development-classes", "tinyimagenet", 0).
+    """
+    if not dataset.part:
+        return None
+    import torch
+
+    stream = seeding.generator("development-classes", "tinyimagenet", 0)
+    drawn: list[int] = torch.randperm(TINY_CLASSES, generator=stream).tolist()
+    if dataset.part == "reference":
+        return tuple(sorted(drawn[FOLDS * CLASSES_PER_FOLD :]))
+    first = CLASSES_PER_FOLD * int(dataset.part.removeprefix("dev"))
+    return tuple(sorted(drawn[first : first + CLASSES_PER_FOLD]))
+
+
+def resolve(name: str, custom: Mapping[str, CustomDataset] | None = None) -> Dataset:
+    """The dataset of that name, the user's own ones included.
+
+    Raises `DataError` for an unknown name, and for an own dataset named like a known one.
+    """
+    own = custom or {}
+    if taken := sorted(own.keys() & DATASETS.keys()):
+        raise DataError(
+            f"{taken[0]!r} is the name of a known dataset; give your own in [datasets] another name"
+        )
+    if name in DATASETS:
+        return DATASETS[name]
+    if name in own:
+        return _own(name, own[name])
+    known = [*DATASETS, *own]
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
+    raise DataError(f"unknown dataset {name!r}: {hint}")
+
+
+def _own(name: str, custom: CustomDataset) -> Dataset:
+    image, label = custom.image_column, custom.label_column
+    return Dataset(
+        name,
+        f"your own images in {custom.path}",
+        classes=None,
+        input_size=custom.size,
+        pack_size=custom.size,
+        flip=custom.flip,
+        crop="pad",
+        full_train=None,
+        full_test=None,
+        source=name,
+        image_columns=(image,) if image else ("image", "img"),
+        label_columns=(label,) if label else ("label", "fine_label"),
+        custom=custom,
+    )

@@ -1,0 +1,74 @@
+"""From encoded images to the arrays that are packed."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+
+from stampbench.contract import Split
+from stampbench.data.catalogue import Dataset
+from stampbench.errors import DataError
+
+Encoded = tuple[str, bytes | Path | Image.Image, int]
+
+
+def decode(image: bytes | Path | Image.Image, dataset: Dataset, where: str) -> np.ndarray:
+    """One image as uint8 (pack_size, pack_size, 3): its banner cut off, squeezed to a square.
+
+    Raises `DataError`, naming `where` it came from, if it cannot be decoded.
+    """
+    try:
+        if not isinstance(image, Image.Image):
+            image = Image.open(io.BytesIO(image) if isinstance(image, bytes) else image)
+        picture = image.convert("RGB")
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise DataError(
+            f"{where}: cannot decode the image ({error}); replace the file with an intact copy"
+        ) from error
+    width, height = picture.size
+    size = dataset.pack_size
+    # An image that somebody has already reduced has lost its banner too.
+    if dataset.banner and height > size + dataset.banner:
+        height -= dataset.banner
+        picture = picture.crop((0, 0, width, height))
+    if (width, height) != (size, size):
+        shrinks = min(width, height) >= size
+        picture = picture.resize((size, size), Image.Resampling.BOX if shrinks else Image.Resampling.BILINEAR)
+    return np.asarray(picture)
+
+
+def collect(items: Iterable[Encoded], dataset: Dataset, where: str) -> Split:
+    """Decodes (place, encoded image, label) triples into one split, in their order.
+
+    Raises `DataError` if there are none, if one cannot be decoded, or if a label is no class of the source.
+    """
+    pixels, labels = [], []
+    for place, image, label in items:
+        check_label(label, dataset.source_classes, place)
+        pixels.append(decode(image, dataset, place))
+        labels.append(label)
+    if not labels:
+        raise DataError(f"{where}: no images in it; replace it with an intact copy")
+    return split_of(np.stack(pixels).transpose(0, 3, 1, 2), labels)
+
+
+def check_label(label: int, classes: int | None, where: str) -> None:
+    """Raises `DataError` unless 0 <= label < classes (where the number of classes is known)."""
+    if label < 0 or (classes is not None and label >= classes):
+        known = f"0 to {classes - 1}" if classes else "0 and above"
+        raise DataError(
+            f"{where}: label {label} is out of range ({known}); the file is not what it should be"
+        )
+
+
+def split_of(images: np.ndarray, labels: Iterable[int] | np.ndarray) -> Split:
+    """A split of contiguous tensors from uint8 (N, 3, H, W) and N integers."""
+    return Split(
+        torch.from_numpy(np.array(images, dtype=np.uint8, order="C")),
+        torch.from_numpy(np.array(labels, dtype=np.int64)),
+    )

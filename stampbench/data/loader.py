@@ -1,0 +1,74 @@
+"""Batches of a split that lives on the device: no workers, no copies from the host within an epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from stampbench.contract import Split
+from stampbench.data.augmentation import Augmentation, channel_affine, resize, scale_and_shift
+from stampbench.data.catalogue import Dataset
+from stampbench.seeding import Digest
+
+Batch = tuple[Tensor, Tensor]
+
+
+class EpochLoader:
+    """Shuffled, augmented, normalised training batches, with a digest of every permutation and draw so far.
+
+    `order` and `draws` are CPU generators, so that every device sees the same draws. The last partial batch of an
+    epoch is dropped if there is a full one.
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        dataset: Dataset,
+        mean: Sequence[float],
+        std: Sequence[float],
+        batch_size: int,
+        order: torch.Generator,
+        draws: torch.Generator,
+    ) -> None:
+        self._split = split
+        self._augmentation = Augmentation(dataset.crop, dataset.input_size, dataset.flip)
+        # Made once: a step that copied them to the device would wait for it.
+        self._affine = channel_affine(mean, std, split.images.device)
+        self._batch_size = batch_size
+        self._order, self._draws = order, draws
+        self.order_digest, self.augmentation_digest = Digest(), Digest()
+
+    def __len__(self) -> int:
+        """Batches an epoch."""
+        return max(1, len(self._split) // self._batch_size)
+
+    def epoch(self) -> Iterator[Batch]:
+        """The batches of one epoch: images float32 (B, 3, size, size) channels last, labels int64 (B,)."""
+        images, labels = self._shuffled()
+        for part, target in zip(images.split(self._batch_size), labels.split(self._batch_size), strict=True):
+            yield scale_and_shift(part, *self._affine), target
+
+    def digests(self) -> dict[str, str]:
+        """Digests, 16 hexadecimal digits each, of the batch order and the augmentation draws so far."""
+        return {"batch_order": self.order_digest.hex(), "augmentation": self.augmentation_digest.hex()}
+
+    def _shuffled(self) -> Batch:
+        count, device = len(self._split), self._split.images.device
+        order = torch.randperm(count, generator=self._order)
+        draws = self._augmentation.draw(count, self._draws)
+        self.order_digest.add(order)
+        self.augmentation_digest.add(draws)
+        used = order[: min(count, len(self) * self._batch_size)].to(device)
+        images = self._augmentation.apply(self._split.images[used], draws.to(device)[used])
+        return images, self._split.labels[used]
+
+
+def evaluation_batches(
+    split: Split, dataset: Dataset, mean: Sequence[float], std: Sequence[float], batch_size: int
+) -> Iterator[Batch]:
+    """All images in order, resized where the dataset is packed larger; shapes as those of `EpochLoader.epoch`."""
+    affine = channel_affine(mean, std, split.images.device)
+    for images, labels in zip(split.images.split(batch_size), split.labels.split(batch_size), strict=True):
+        yield scale_and_shift(resize(images, dataset.input_size), *affine), labels

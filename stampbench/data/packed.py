@@ -1,0 +1,259 @@
+"""The packed cache: one folder a dataset, of a safetensors file with uint8 images and a JSON manifest."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import platformdirs
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from stampbench import seeding
+from stampbench.contract import Split
+from stampbench.data import sources
+from stampbench.data.catalogue import DATASETS, CustomDataset, Dataset, resolve, selected_classes
+from stampbench.errors import DataError
+
+PACKING_VERSION = 1
+_TENSORS, _MANIFEST = "images.safetensors", "manifest.json"
+
+
+class Manifest(BaseModel):
+    """What a packed dataset holds.
+
+    `display_name` is the dataset's plain name only if all its images are there, else it ends in the number of
+    training images. `mean` and `std` are the training images', per channel, in [0, 1]. `digest` is of the decoded
+    arrays, whatever they were decoded from.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    name: str
+    display_name: str
+    source: str
+    train: int
+    test: int
+    classes: int
+    size: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    digest: str
+    packing_version: int = PACKING_VERSION
+
+
+@dataclass(frozen=True)
+class PackedDataset:
+    """A manifest and its splits, on the CPU: images uint8 (N, 3, size, size), labels int64 (N,)."""
+
+    manifest: Manifest
+    train: Split
+    test: Split
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where a dataset stands: `found` is cache, archive, parquet, folder, embedded, or None; counts once packed."""
+
+    name: str
+    display_name: str
+    description: str
+    cached: bool
+    found: str | None
+    path: str | None
+    train: int | None
+    test: int | None
+
+
+def cache_root() -> Path:
+    """The folder for everything that can be made again: `STAMPBENCH_CACHE`, or the user's cache folder."""
+    return Path(os.environ.get("STAMPBENCH_CACHE") or platformdirs.user_cache_dir("stampbench"))
+
+
+def load(name: str, custom: Mapping[str, CustomDataset] | None = None) -> PackedDataset:
+    """The packed dataset of that name, packed now if its images are found; never downloads.
+
+    Raises `DataError` that says what is missing or damaged and what to run.
+    """
+    dataset = resolve(name, custom)
+    folder = _folder(dataset)
+    if not (folder / _MANIFEST).is_file():
+        found = sources.locate(dataset, _downloads())
+        if found is None:
+            raise sources.missing(dataset, folder)
+        _write(pack(dataset, found), folder)
+    return _read(folder)
+
+
+def fetch(name: str, custom: Mapping[str, CustomDataset] | None = None) -> PackedDataset:
+    """Downloads the dataset into the cache unless its images are at hand, and packs it.
+
+    Raises `DataError` if there is nothing to download from, or the download fails its integrity check.
+    """
+    dataset = resolve(name, custom)
+    if not (_folder(dataset) / _MANIFEST).is_file() and sources.locate(dataset, _downloads()) is None:
+        sources.download(dataset, _downloads())
+    return load(name, custom)
+
+
+def verify(name: str, custom: Mapping[str, CustomDataset] | None = None) -> Manifest:
+    """Computes the digest of the packed arrays anew; raises `DataError` if it is not the manifest's."""
+    packed = load(name, custom)
+    digest = _digest(packed.train, packed.test)
+    if digest != packed.manifest.digest:
+        folder = _folder(resolve(name, custom))
+        raise DataError(
+            f"{folder}: the images' digest is {digest}, the manifest's {packed.manifest.digest}; "
+            f"delete that folder and run `python -m stampbench data fetch {name}`"
+        )
+    return packed.manifest
+
+
+def status(custom: Mapping[str, CustomDataset] | None = None) -> list[Status]:
+    """Where each dataset stands, without reading an image."""
+    return [_status(resolve(name, custom)) for name in [*DATASETS, *(custom or {})]]
+
+
+def pack(dataset: Dataset, found: sources.Found) -> PackedDataset:
+    """Reads all images of a source and describes them in a manifest."""
+    train, test = (_select(split, dataset) for split in found.read())
+    for split, kind in ((train, "training"), (test, "test")):
+        if len(split) == 0:
+            raise DataError(f"{found.path}: no {kind} images of {dataset.name} in it")
+    mean, std = channel_statistics(train.images)
+    classes = dataset.classes or int(train.labels.max()) + 1
+    if int(test.labels.max()) >= classes:
+        raise DataError(f"{found.path}: test label {int(test.labels.max())} never occurs in training")
+    complete = dataset.full_train in (None, len(train)) and dataset.full_test in (None, len(test))
+    manifest = Manifest(
+        name=dataset.name,
+        display_name=dataset.name if complete else f"{dataset.name}-{len(train)}",
+        source=found.kind,
+        train=len(train),
+        test=len(test),
+        classes=classes,
+        size=dataset.pack_size,
+        mean=mean,
+        std=std,
+        digest=_digest(train, test),
+    )
+    return PackedDataset(manifest, train, test)
+
+
+def channel_statistics(images: Tensor) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+    """Mean and (population) standard deviation of each channel of uint8 (N, 3, H, W), in [0, 1].
+
+    Computed from the histogram, in integers, so that every machine finds the same.
+    """
+    values = torch.arange(256)
+    means, deviations = [], []
+    for channel in range(3):
+        counts = torch.bincount(images[:, channel].flatten(), minlength=256)
+        total, first, second = (int((counts * values**power).sum()) for power in (0, 1, 2))
+        means.append(first / total / 255)
+        deviations.append((total * second - first * first) ** 0.5 / total / 255)
+    red, green, blue = means
+    return (red, green, blue), (deviations[0], deviations[1], deviations[2])
+
+
+def _select(split: Split, dataset: Dataset) -> Split:
+    """The images of the dataset's share of its source's classes, labelled anew from 0."""
+    chosen = selected_classes(dataset)
+    if chosen is None:
+        return split
+    lookup = torch.full((dataset.source_classes or 0,), -1)
+    lookup[list(chosen)] = torch.arange(len(chosen))
+    labels = lookup[split.labels]
+    return Split(split.images[labels >= 0], labels[labels >= 0])
+
+
+def _digest(train: Split, test: Split) -> str:
+    return seeding.digest_of(train.images, train.labels, test.images, test.labels)
+
+
+def _downloads() -> Path:
+    return cache_root() / "downloads"
+
+
+def _folder(dataset: Dataset) -> Path:
+    """Own images are packed again whenever a file among them changes its name, size or time."""
+    name = dataset.name
+    if dataset.custom is not None:
+        root = dataset.custom.path
+        files = [(str(f.relative_to(root)), f.stat()) for f in sorted(root.rglob("*")) if f.is_file()]
+        listing = [[place, stat.st_size, stat.st_mtime_ns] for place, stat in files]
+        name += "-" + seeding.digest_of_json([dataset.custom.model_dump(mode="json"), listing])
+    return cache_root() / "data" / f"{name}-v{PACKING_VERSION}"
+
+
+def _write(packed: PackedDataset, folder: Path) -> None:
+    """All or nothing; of two processes that pack the same, one wins and the other's copy is dropped."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    working = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        tensors = {
+            f"{split}_{part}": getattr(getattr(packed, split), part).contiguous()
+            for split in ("train", "test")
+            for part in ("images", "labels")
+        }
+        save_file(tensors, working / _TENSORS)
+        (working / _MANIFEST).write_text(packed.manifest.model_dump_json(indent=2) + "\n")
+        try:
+            working.replace(folder)
+        except OSError:
+            if not (folder / _MANIFEST).is_file():
+                raise
+    finally:
+        shutil.rmtree(working, ignore_errors=True)
+
+
+def _manifest(folder: Path) -> Manifest:
+    try:
+        return Manifest.model_validate_json((folder / _MANIFEST).read_bytes())
+    except (OSError, ValidationError) as error:
+        raise _damaged(folder, str(error)) from error
+
+
+@lru_cache(maxsize=4)
+def _read(folder: Path) -> PackedDataset:
+    manifest = _manifest(folder)
+    try:
+        tensors = load_file(folder / _TENSORS)
+        train, test = (Split(tensors[f"{s}_images"], tensors[f"{s}_labels"]) for s in ("train", "test"))
+    except (OSError, SafetensorError, KeyError) as error:
+        raise _damaged(folder, str(error)) from error
+    for split, count in ((train, manifest.train), (test, manifest.test)):
+        shape = (count, 3, manifest.size, manifest.size)
+        if split.images.shape != shape or split.images.dtype != torch.uint8 or split.labels.shape != (count,):
+            raise _damaged(folder, f"images of shape {tuple(split.images.shape)}, not {shape}")
+    return PackedDataset(manifest, train, test)
+
+
+def _damaged(folder: Path, reason: str) -> DataError:
+    return DataError(f"{folder}: damaged packed data ({reason}); delete that folder and run again")
+
+
+def _status(dataset: Dataset) -> Status:
+    folder = _folder(dataset)
+    if (folder / _MANIFEST).is_file():
+        held = _manifest(folder)
+        return Status(
+            dataset.name,
+            held.display_name,
+            dataset.description,
+            True,
+            "cache",
+            str(folder),
+            held.train,
+            held.test,
+        )
+    found = sources.locate(dataset, _downloads())
+    kind, path = (found.kind, str(found.path)) if found else (None, None)
+    return Status(dataset.name, dataset.name, dataset.description, False, kind, path, None, None)

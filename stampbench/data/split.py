@@ -1,0 +1,57 @@
+"""Which images a job trains on, validates on, and is tested on."""
+
+from __future__ import annotations
+
+import torch
+
+from stampbench import seeding
+from stampbench.contract import Split, Task
+from stampbench.data.catalogue import Dataset
+from stampbench.data.packed import PackedDataset
+from stampbench.errors import DataError
+
+
+def make_task(
+    packed: PackedDataset,
+    dataset: Dataset,
+    train_images: int | None,
+    validation_images: int,
+    seed: int,
+    device: torch.device | str,
+) -> tuple[Task, str]:
+    """Draws a task from the training split, by the stream ("split", dataset, seed), and moves it to the device.
+
+    `train_images` counts the validation images too; None takes all there are. Returns the task, its images still at
+    the packed size, and the digest of the drawn indices. Raises `DataError` when more is asked than there is.
+    """
+    available = len(packed.train)
+    total = available if train_images is None else train_images
+    name = packed.manifest.display_name
+    if total > available:
+        raise DataError(f"{name} has {available} training images, {total} are asked for; lower train_images")
+    if not 0 <= validation_images < total:
+        raise DataError(
+            f"{validation_images} validation images of {total} training images of {name} leave none to train on; "
+            "lower validation_images"
+        )
+    stream = seeding.generator("split", dataset.name, seed)
+    drawn = torch.randperm(available, generator=stream)[:total]
+    validation, train = drawn[:validation_images], drawn[validation_images:]
+    task = Task(
+        train=_take(packed.train, train, device),
+        validation=_take(packed.train, validation, device),
+        classes=packed.manifest.classes,
+        input_size=dataset.input_size,
+        mean=packed.manifest.mean,
+        std=packed.manifest.std,
+    )
+    return task, seeding.digest_of(train, validation)
+
+
+def test_split(packed: PackedDataset, device: torch.device | str) -> Split:
+    """All test images, on the device."""
+    return Split(packed.test.images.to(device), packed.test.labels.to(device))
+
+
+def _take(split: Split, indices: torch.Tensor, device: torch.device | str) -> Split:
+    return Split(split.images[indices].to(device), split.labels[indices].to(device))
