@@ -5,7 +5,7 @@ Importing it, or a method, must not import torch: listing methods and planning s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -16,6 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
+
+    from stampbench.pruning.groups import Group
 
 
 class Granularity(StrEnum):
@@ -126,13 +128,15 @@ class Context(Protocol):
 
     device: torch.device
     precision: str
+    round_to: int
+    floor: float
 
     def generator(self, purpose: str) -> torch.Generator:
         """A fresh CPU generator for the named stream of this (purpose, dataset, seed)."""
         ...
 
     def phase(self, name: str) -> AbstractContextManager[None]:
-        """Charges the seconds spent inside to the named phase; phases do not nest."""
+        """Charges the seconds spent inside to the named phase; an inner phase pauses the outer one."""
         ...
 
 
@@ -141,15 +145,18 @@ class Method:
 
     `version` rises with any change of behaviour: records of older versions are stale. `card` is Markdown: the
     paper, the choices that are ours, the references checked against. `needs_data` tells that `plan` reads the
-    task's images, so that from reference weights the head is trained for a few steps first.
+    task's images, so that from reference weights the head is trained for a few steps first. `prunes` is false for
+    the dense network alone: its jobs have no budget.
     """
 
     name: ClassVar[str]
     version: ClassVar[int]
     card: ClassVar[str]
     granularities: ClassVar[frozenset[Granularity]] = frozenset({Granularity.CHANNEL})
+    starts: ClassVar[frozenset[Start]] = frozenset(Start)
     default_start: ClassVar[Start] = Start.REFERENCE
     needs_data: ClassVar[bool] = False
+    prunes: ClassVar[bool] = True
     Options: type[Options] = Options
 
     def __init__(self, options: Any) -> None:
@@ -171,3 +178,34 @@ class Method:
         Raises `BudgetError` where no plan meets the budget.
         """
         raise TypeError(f"{type(self).__name__} must define plan()")
+
+
+class SaliencyMethod(Method):
+    """A method that only scores channels; ranking, allocation and coupling are the harness's.
+
+    `uniform` (an instance attribute or property) ranks channels within their group, so that every group keeps about
+    the same share; otherwise scores are compared across groups as they are.
+    """
+
+    uniform: bool
+
+    def scores(
+        self,
+        network: nn.Module,
+        groups: Sequence[Group],
+        batches: Iterable[tuple[Tensor, Tensor]],
+        context: Context,
+    ) -> Mapping[str, Tensor]:
+        """A finite score (width,) for every group, higher is kept.
+
+        `batches` yields normalised float32 images (N, 3, H, W) of the training split with their int64 labels.
+        """
+        raise TypeError(f"{type(self).__name__} must define scores()")
+
+    def plan(
+        self, network: nn.Module, task: Task, budget: Budget, artefacts: Mapping[str, Artefact], context: Context
+    ) -> Plan:
+        """Keeps the best-scored channels that fit the budget."""
+        from stampbench.pruning.saliency import plan_by_saliency
+
+        return plan_by_saliency(self, network, task, budget, context)

@@ -1,0 +1,144 @@
+"""The record of a job: what came out, what it cost, and where every number comes from."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from stampbench.job import Job
+
+SCHEMA_VERSION = 1
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Accuracy(_Part):
+    """Shares in [0, 1]. Test is measured once, after the last epoch; the histories are per epoch, on validation."""
+
+    top1: float
+    top5: float | None
+    validation_top1: list[float]
+    train_loss: list[float]
+
+
+class Cost(_Part):
+    """Trainable parameters and MACs of one image, of the pruned network and the dense one.
+
+    `macs_unused` is what the plan leaves of its budget; `floored` names groups that the floor kept alive.
+    """
+
+    params: int
+    dense_params: int
+    macs: int
+    dense_macs: int
+    macs_unused: int
+    widths: dict[str, int]
+    floored: list[str]
+
+
+class Seconds(_Part):
+    """Wall-clock seconds. `total` = `pretrain` + `prune` + `train`; the rest is apart.
+
+    `pretrain` charges target-scope artefacts in full, reused or not; `reference` is what the reference side took.
+    `phases` holds every phase of the job as clocked; `outside` is the job's time in none of them.
+    """
+
+    pretrain: float
+    prune: float
+    train: float
+    total: float
+    evaluate: float
+    reference: float
+    outside: float
+    phases: dict[str, float]
+    epochs: list[float]
+
+
+class ArtefactUse(_Part):
+    """An artefact the job rested on, with the seconds its making took; `reused` if it was there already."""
+
+    kind: str
+    scope: str
+    digest: str
+    seconds: float
+    reused: bool
+
+
+class DataUse(_Part):
+    """A dataset as used: images of each role, where it came from, the digest of its decoded arrays."""
+
+    name: str
+    display_name: str
+    train: int
+    validation: int
+    test: int
+    source: str
+    digest: str
+
+
+class Provenance(_Part):
+    """Versions, device and code behind a record; no host, no user.
+
+    `fingerprint` names the numerics: where it matches, bits must.
+    """
+
+    versions: dict[str, str]
+    device: str
+    cpu: str
+    capability: str
+    threads: int
+    executor: str
+    git_commit: str | None
+    dirty: bool | None
+    source_digest: str
+    constraints_digest: str | None
+    fingerprint: str
+    finished: str
+
+
+class Record(_Part):
+    """One job's outcome. A job that failed, was skipped or ran out of time has a `reason` instead of results."""
+
+    schema_version: int = SCHEMA_VERSION
+    key: str
+    job: Job
+    status: Literal["done", "failed", "skipped", "timeout"]
+    reason: str | None = None
+    accuracy: Accuracy | None = None
+    cost: Cost | None = None
+    seconds: Seconds | None = None
+    peak_memory_mib: float | None = None
+    speed: str | None = Field(None, description="key of the speed measurement of these widths on this device")
+    artefacts: list[ArtefactUse] = Field(default_factory=list)
+    digests: dict[str, str] = Field(default_factory=dict)
+    data: dict[str, DataUse] = Field(default_factory=dict)
+    notes: dict[str, Any] = Field(default_factory=dict)
+    provenance: Provenance
+
+
+class Timing(_Part):
+    """One kind of step, timed interleaved: every sample, in seconds."""
+
+    batch_size: int
+    dense: list[float]
+    compact: list[float]
+
+
+class Speed(_Part):
+    """Speed of one network at given widths against its dense self, on one device, in one process."""
+
+    schema_version: int = SCHEMA_VERSION
+    key: str
+    network: str
+    classes: int
+    input_size: int
+    widths: dict[str, int]
+    dense_widths: dict[str, int]
+    precision: str
+    train_step: Timing
+    latency: Timing
+    inference: Timing
+    provenance: Provenance

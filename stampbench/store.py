@@ -1,0 +1,100 @@
+"""Records on disk: one JSON file a job, written atomically, in one pool of which suites are views."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from stampbench.errors import UserError
+from stampbench.job import Job
+from stampbench.record import Record, Speed
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class Store:
+    """The pool under a results folder: `records/<key>.json`, `speed/<key>.json`, `artefacts/`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def get(self, key: str) -> Record | None:
+        """The record of that key, or None. Raises `UserError` for a file that is no record."""
+        path = self._record_path(key)
+        return _read(path, Record) if path.exists() else None
+
+    def put(self, record: Record) -> None:
+        """Writes a record; a reader sees the old file or the new one, never half of it."""
+        write_atomically(self._record_path(record.key), record.model_dump_json(indent=1) + "\n")
+
+    def records(self) -> Iterator[Record]:
+        """Every record, by key."""
+        for path in sorted((self.root / "records").glob("*.json")):
+            yield _read(path, Record)
+
+    def of(self, jobs: Iterable[Job]) -> dict[str, Record]:
+        """The records that these jobs have, by key."""
+        found = ((job.key, self.get(job.key)) for job in jobs)
+        return {key: record for key, record in found if record is not None}
+
+    def stale(self, jobs: Iterable[Job]) -> list[Record]:
+        """Records of the same jobs made by older versions of their method or of the protocol."""
+        wanted = {job.identity: job.key for job in jobs}
+        return [r for r in self.records() if r.key != wanted.get(r.job.identity, r.key)]
+
+    def speed(self, key: str) -> Speed | None:
+        """The speed measurement of that key, or None."""
+        path = self.root / "speed" / f"{key}.json"
+        return _read(path, Speed) if path.exists() else None
+
+    def put_speed(self, speed: Speed) -> None:
+        """Writes a speed measurement, atomically."""
+        write_atomically(self.root / "speed" / f"{speed.key}.json", speed.model_dump_json(indent=1) + "\n")
+
+    @property
+    def artefacts(self) -> Path:
+        """Where artefacts that travel with the pool lie."""
+        return self.root / "artefacts"
+
+    def _record_path(self, key: str) -> Path:
+        return self.root / "records" / f"{key}.json"
+
+
+def frame(records: Iterable[Record]) -> pd.DataFrame:
+    """Records as a tidy table: one row each, nested names joined by dots, lists kept whole."""
+    import pandas as pd
+
+    return pd.json_normalize([record.model_dump(mode="json") for record in records])
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replaces a file's content in one step: written aside, flushed to the disk, then renamed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _read(path: Path, model: type[Model]) -> Model:
+    try:
+        return model.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise UserError(f"{path} is no valid {model.__name__.lower()}: {where}: {first['msg']}; remove it to rerun") from error

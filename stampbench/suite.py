@@ -1,0 +1,172 @@
+"""Suite files: `suites/*.toml` to jobs. Unknown keys and names are refused, with a suggestion."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from stampbench import registry
+from stampbench.contract import Budget, Granularity, Method, Start
+from stampbench.data import catalogue
+from stampbench.errors import SuiteError, UserError
+from stampbench.job import Job, LearningRates, Precision, Protocol, Reference
+
+
+class MethodChoice(BaseModel):
+    """A row of the table: a method with its start and options; what is not given is the method's own default."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    name: str
+    start: Start | None = None
+    granularity: Granularity = Granularity.CHANNEL
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class Grid(BaseModel):
+    """The product of targets, networks, budgets, seeds and methods."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    targets: list[str] = Field(min_length=1)
+    networks: list[str] = Field(min_length=1)
+    width: float = Field(gt=0)
+    methods: list[str | MethodChoice] = Field(min_length=1)
+    budgets: list[float] = Field(min_length=1)
+    kind: Literal["macs", "params"] = "macs"
+    seeds: int = Field(gt=0, le=1000)
+
+
+class SuiteProtocol(Protocol):
+    """A protocol as suite files write it: the precision may be left to the device."""
+
+    precision: Precision | Literal["auto"] = "auto"  # type: ignore[assignment]
+
+
+class Preset(BaseModel):
+    """One size of a suite: a protocol, and the grids run under it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    protocol: SuiteProtocol
+    grid: list[Grid] = Field(min_length=1)
+
+
+class Suite(BaseModel):
+    """A suite file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    name: str
+    title: str
+    datasets: dict[str, catalogue.CustomDataset] = Field(default_factory=dict)
+    presets: dict[str, Preset] = Field(min_length=1)
+
+    def preset(self, name: str) -> Preset:
+        """The preset of that name. Raises `SuiteError` if there is none."""
+        if name not in self.presets:
+            raise SuiteError(f"suite {self.name!r} has no preset {name!r}{registry.suggestion(name, self.presets)}")
+        return self.presets[name]
+
+    def jobs(self, preset: str, precision: Precision) -> list[Job]:
+        """The preset's jobs, each once, seed by seed; `precision` is what "auto" stands for.
+
+        Raises `SuiteError` for unknown names and for options or starts that a method does not have.
+        """
+        chosen = self.preset(preset)
+        protocol = _concrete(chosen.protocol, precision)
+        for grid in chosen.grid:
+            for target in grid.targets:
+                catalogue.resolve(target, self.datasets)
+        jobs = {job.key: job for grid in chosen.grid for job in _expand(grid, protocol)}
+        return list(jobs.values())
+
+
+def load(path: Path) -> Suite:
+    """Reads and validates a suite file. Raises `SuiteError` that names the file, the key and what would be right."""
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        known = sorted(str(other) for other in path.parent.glob("*.toml"))
+        raise SuiteError(f"no suite file {path}{registry.suggestion(str(path), known)}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise SuiteError(f"{path} cannot be read as TOML: {error}") from error
+    try:
+        return Suite.model_validate({"name": path.stem, **content})
+    except ValidationError as error:
+        raise SuiteError(f"{path} is refused:\n{explain(error)}") from error
+
+
+def explain(error: ValidationError) -> str:
+    """One line for each mistake: where it is, what is wrong, and the nearest known key."""
+    models = (Suite, Preset, SuiteProtocol, LearningRates, Reference, Grid, MethodChoice, catalogue.CustomDataset)
+    known = {field for model in models for field in model.model_fields}
+    lines = []
+    for mistake in error.errors():
+        where = ".".join(str(part) for part in mistake["loc"])
+        if mistake["type"] == "extra_forbidden":
+            lines.append(f"  {where}: unknown key{registry.suggestion(str(mistake['loc'][-1]), known)}")
+        else:
+            lines.append(f"  {where}: {mistake['msg']} (got {mistake['input']!r})"[:400])
+    return "\n".join(lines)
+
+
+def _concrete(protocol: SuiteProtocol, precision: Precision) -> Protocol:
+    values = protocol.model_dump()
+    if protocol.precision == "auto":
+        values["precision"] = precision
+    return Protocol.model_validate(values)
+
+
+def _expand(grid: Grid, protocol: Protocol) -> Iterator[Job]:
+    rows = [_resolved(choice) for choice in grid.methods]
+    for network in grid.networks:
+        _known_network(network)
+    for seed, target, network, keep in product(range(grid.seeds), grid.targets, grid.networks, grid.budgets):
+        for method, row in rows:
+            yield Job(
+                target=target,
+                network=network,
+                width=grid.width,
+                method=method.name,
+                method_version=method.version,
+                options=row.options,
+                start=row.start or method.default_start,
+                granularity=row.granularity,
+                # A method that removes nothing has one job a seed, whatever the budgets.
+                budget=Budget(kind=grid.kind, keep=keep if method.prunes else 1.0),
+                seed=seed,
+                protocol=protocol,
+            )
+
+
+def _known_network(name: str) -> None:
+    targets = registry.NETWORKS.targets()
+    if name not in targets:
+        raise SuiteError(f"unknown network {name!r}{registry.suggestion(name, targets)}")
+
+
+def _resolved(choice: str | MethodChoice) -> tuple[type[Method], MethodChoice]:
+    """The method's class, and the choice with all its options spelled out."""
+    row = MethodChoice(name=choice) if isinstance(choice, str) else choice
+    try:
+        method: type[Method] = registry.METHODS.load(row.name)
+    except UserError as error:
+        raise SuiteError(str(error)) from error
+    if row.granularity not in method.granularities:
+        raise SuiteError(f"method {row.name!r} has no {row.granularity} granularity")
+    if row.start is not None and row.start not in method.starts:
+        allowed = ", ".join(sorted(method.starts))
+        raise SuiteError(f"method {row.name!r} cannot start from {row.start} weights; it can from: {allowed}")
+    try:
+        options = method.Options.model_validate(row.options).model_dump(mode="json")
+    except ValidationError as error:
+        lines = "\n".join(
+            f"  {'.'.join(map(str, m['loc']))}: unknown option{registry.suggestion(str(m['loc'][-1]), method.Options.model_fields)}"
+            if m["type"] == "extra_forbidden"
+            else f"  {'.'.join(map(str, m['loc']))}: {m['msg']} (got {m['input']!r})"
+            for m in error.errors()
+        )
+        raise SuiteError(f"options of method {row.name!r} are refused:\n{lines}") from error
+    return method, row.model_copy(update={"options": options})
