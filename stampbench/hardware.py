@@ -1,0 +1,57 @@
+"""What this machine can do, found out without importing torch."""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+from functools import cache
+from pathlib import Path
+
+from stampbench.job import Precision
+from stampbench.suite import Suite
+
+_CPU_INFO = Path("/proc/cpuinfo")
+_BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})
+
+
+@cache
+def cuda_device_count() -> int:
+    """CUDA devices that the driver shows to this process; 0 without a driver."""
+    for library in ("libcuda.so.1", "nvcuda.dll"):
+        try:
+            driver = ctypes.CDLL(library)
+        except OSError:
+            continue
+        count = ctypes.c_int(0)
+        if driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0:
+            return count.value
+    return 0
+
+
+def cpu_model() -> str:
+    """The processor's name as the kernel gives it, else as Python's `platform` does."""
+    return _cpu_field("model name") or platform.processor() or platform.machine()
+
+
+def cpu_flags() -> frozenset[str]:
+    """The processor's features as the Linux kernel names them; empty on other systems."""
+    return frozenset(_cpu_field("flags").split())
+
+
+def preferred_precision() -> Precision:
+    """bf16 where the device gains from it: on CUDA, and on CPUs with bf16 instructions; else fp32."""
+    return "bf16" if cuda_device_count() or cpu_flags() & _BF16_FLAGS else "fp32"
+
+
+def default_preset(suite: Suite) -> str:
+    """The preset for this machine: `paper` with a CUDA device, else `quick`; the first where it is not there."""
+    wanted = "paper" if cuda_device_count() else "quick"
+    return wanted if wanted in suite.presets else next(iter(suite.presets))
+
+
+def _cpu_field(name: str) -> str:
+    try:
+        lines = _CPU_INFO.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(name)), "")
