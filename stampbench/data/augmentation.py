@@ -1,4 +1,4 @@
-"""Random crops and flips of a whole epoch in a few tensor operations, one draw an image, on the images' device."""
+"""Random crops and flips of a whole epoch in a few tensor operations on the device, one draw an image."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _CHUNK = 1024
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What is done to a training image: "pad" crops after zero padding of size // 8 pixels, "resized" crops a part.
+    """What is done to a training image: "pad" crops it after zero padding, "resized" resizes a part.
 
-    `size` is that of the result in pixels. A draw is one row of a table: row and column offset and flip, integers,
-    for "pad"; area, ratio, row, column and flip, uniform in [0, 1), for "resized".
+    `size` is that of the result in pixels. A draw is one row of a table: for "pad" the integers row
+    offset, column offset and flip; for "resized" area, ratio, row, column and flip, uniform in [0, 1).
     """
 
     crop: str
@@ -41,10 +41,10 @@ class Augmentation:
         return torch.cat([offsets, flips], dim=1)
 
     def apply(self, images: Tensor, draws: Tensor) -> Tensor:
-        """Augments uint8 (N, 3, H, W), image i by row i of `draws` on the same device; uint8 (N, 3, size, size)."""
+        """Uint8 (N, 3, H, W) as uint8 (N, 3, size, size): image i by row i of `draws`, on the same device."""
         if self.crop == "pad":
             return self._padded_crop(images, draws)
-        parts = zip(images.split(_CHUNK), draws.split(_CHUNK), strict=True)
+        parts = zip(torch.split(images, _CHUNK), torch.split(draws, _CHUNK), strict=True)
         return torch.cat([self._resized_crop(*part) for part in parts])
 
     def _padded_crop(self, images: Tensor, draws: Tensor) -> Tensor:
@@ -57,7 +57,7 @@ class Augmentation:
         return torch.where(flips.bool()[:, None, None, None], crops.flip(3), crops)
 
     def _resized_crop(self, images: Tensor, draws: Tensor) -> Tensor:
-        """Inception's crop (Szegedy et al. 2015), bilinear; sides that would exceed the image are cut to it."""
+        """Inception's crop (Szegedy et al. 2015), bilinear; a side longer than the image is cut to it."""
         area = AREA[0] + (AREA[1] - AREA[0]) * draws[:, 0]
         low, high = math.log(RATIO[0]), math.log(RATIO[1])
         ratio = torch.exp(low + (high - low) * draws[:, 1])
@@ -74,7 +74,7 @@ class Augmentation:
 
 
 def resize(images: Tensor, size: int) -> Tensor:
-    """Uint8 (N, 3, H, W) as uint8 (N, 3, size, size): antialiased bilinear; the same tensor if it has that size."""
+    """Uint8 (N, 3, H, W) as uint8 (N, 3, size, size), antialiased bilinear; unchanged if it has that size."""
     if images.shape[-2:] == (size, size):
         return images
     resized = F.interpolate(images.float(), size=(size, size), mode="bilinear", antialias=True)

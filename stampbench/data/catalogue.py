@@ -38,9 +38,10 @@ class CustomDataset(BaseModel):
 class Dataset:
     """What the harness must know of a dataset before it has seen an image.
 
-    `pack_size` and `input_size` are in pixels: images are stored at the one and enter the network at the other.
-    `classes`, `full_train` and `full_test` (images) are None where only the data can tell. `source` names the set in
-    the data root, and `part` the share of its classes that this dataset is ("" for all of them).
+    Images are stored at `pack_size` and enter the network at `input_size` pixels. `classes` and the image
+    counts `full_train`, `full_test` are None where only the data can tell. `source` names the set in the data
+    root, of `source_classes` classes, and `part` the share of them that this dataset is ("" for all).
+    `banner` is the height in pixels of the credits below each original image.
     """
 
     name: str
@@ -149,7 +150,7 @@ DATASETS: Mapping[str, Dataset] = {
 def selected_classes(dataset: Dataset) -> tuple[int, ...] | None:
     """The source's classes that make up `dataset`, ascending, in the order of the new labels; None for all.
 
-    The 40 development classes of Tiny-ImageNet come from the stream ("development-classes", "tinyimagenet", 0).
+    The 40 development classes come from the stream ("development-classes", "tinyimagenet", 0).
     """
     if not dataset.part:
         return None

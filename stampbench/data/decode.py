@@ -11,21 +11,19 @@ import torch
 from PIL import Image, UnidentifiedImageError
 
 from stampbench.contract import Split
-from stampbench.data.catalogue import Dataset
+from stampbench.data.catalogue import Dataset, selected_classes
 from stampbench.errors import DataError
 
-Encoded = tuple[str, bytes | Path | Image.Image, int]
+Encoded = tuple[str, bytes | Path, int]
 
 
-def decode(image: bytes | Path | Image.Image, dataset: Dataset, where: str) -> np.ndarray:
+def decode(image: bytes | Path, dataset: Dataset, where: str) -> np.ndarray:
     """One image as uint8 (pack_size, pack_size, 3): its banner cut off, squeezed to a square.
 
     Raises `DataError`, naming `where` it came from, if it cannot be decoded.
     """
     try:
-        if not isinstance(image, Image.Image):
-            image = Image.open(io.BytesIO(image) if isinstance(image, bytes) else image)
-        picture = image.convert("RGB")
+        picture = Image.open(io.BytesIO(image) if isinstance(image, bytes) else image).convert("RGB")
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(
             f"{where}: cannot decode the image ({error}); replace the file with an intact copy"
@@ -45,15 +43,19 @@ def decode(image: bytes | Path | Image.Image, dataset: Dataset, where: str) -> n
 def collect(items: Iterable[Encoded], dataset: Dataset, where: str) -> Split:
     """Decodes (place, encoded image, label) triples into one split, in their order.
 
-    Raises `DataError` if there are none, if one cannot be decoded, or if a label is no class of the source.
+    Only the dataset's share of its source's classes is kept, labelled anew from 0. Raises `DataError` if
+    nothing is left, if an image cannot be decoded, or if a label is no class of the source.
     """
+    chosen = selected_classes(dataset)
+    relabel = None if chosen is None else {old: new for new, old in enumerate(chosen)}
     pixels, labels = [], []
     for place, image, label in items:
         check_label(label, dataset.source_classes, place)
-        pixels.append(decode(image, dataset, place))
-        labels.append(label)
+        if relabel is None or label in relabel:
+            pixels.append(decode(image, dataset, place))
+            labels.append(label if relabel is None else relabel[label])
     if not labels:
-        raise DataError(f"{where}: no images in it; replace it with an intact copy")
+        raise DataError(f"{where}: no images of {dataset.name} in it; replace it with an intact copy")
     return split_of(np.stack(pixels).transpose(0, 3, 1, 2), labels)
 
 

@@ -18,8 +18,8 @@ Batch = tuple[Tensor, Tensor]
 class EpochLoader:
     """Shuffled, augmented, normalised training batches, with a digest of every permutation and draw so far.
 
-    `order` and `draws` are CPU generators, so that every device sees the same draws. The last partial batch of an
-    epoch is dropped if there is a full one.
+    `order` and `draws` are CPU generators, so that every device sees the same draws. The last partial batch
+    of an epoch is dropped if there is a full one.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class EpochLoader:
     def epoch(self) -> Iterator[Batch]:
         """The batches of one epoch: images float32 (B, 3, size, size) channels last, labels int64 (B,)."""
         images, labels = self._shuffled()
-        for part, target in zip(images.split(self._batch_size), labels.split(self._batch_size), strict=True):
+        for part, target in _batches(images, labels, self._batch_size):
             yield scale_and_shift(part, *self._affine), target
 
     def digests(self) -> dict[str, str]:
@@ -68,7 +68,11 @@ class EpochLoader:
 def evaluation_batches(
     split: Split, dataset: Dataset, mean: Sequence[float], std: Sequence[float], batch_size: int
 ) -> Iterator[Batch]:
-    """All images in order, resized where the dataset is packed larger; shapes as those of `EpochLoader.epoch`."""
+    """All images in order, resized where they are packed larger; batches as those of `EpochLoader.epoch`."""
     affine = channel_affine(mean, std, split.images.device)
-    for images, labels in zip(split.images.split(batch_size), split.labels.split(batch_size), strict=True):
+    for images, labels in _batches(split.images, split.labels, batch_size):
         yield scale_and_shift(resize(images, dataset.input_size), *affine), labels
+
+
+def _batches(images: Tensor, labels: Tensor, size: int) -> Iterator[Batch]:
+    return zip(torch.split(images, size), torch.split(labels, size), strict=True)

@@ -20,7 +20,7 @@ from torch import Tensor
 from stampbench import seeding
 from stampbench.contract import Split
 from stampbench.data import sources
-from stampbench.data.catalogue import DATASETS, CustomDataset, Dataset, resolve, selected_classes
+from stampbench.data.catalogue import DATASETS, CustomDataset, Dataset, resolve
 from stampbench.errors import DataError
 
 PACKING_VERSION = 1
@@ -31,8 +31,8 @@ class Manifest(BaseModel):
     """What a packed dataset holds.
 
     `display_name` is the dataset's plain name only if all its images are there, else it ends in the number of
-    training images. `mean` and `std` are the training images', per channel, in [0, 1]. `digest` is of the decoded
-    arrays, whatever they were decoded from.
+    training images. `mean` and `std` are the training images', per channel, in [0, 1]. `digest` is of the
+    decoded arrays, whatever they were decoded from.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -60,7 +60,10 @@ class PackedDataset:
 
 @dataclass(frozen=True)
 class Status:
-    """Where a dataset stands: `found` is cache, archive, parquet, folder, embedded, or None; counts once packed."""
+    """Where a dataset stands: `found` is cache, archive, parquet, folder, embedded or None.
+
+    The counts of images, and the name that tells of them, are known once it is packed.
+    """
 
     name: str
     display_name: str
@@ -123,10 +126,7 @@ def status(custom: Mapping[str, CustomDataset] | None = None) -> list[Status]:
 
 def pack(dataset: Dataset, found: sources.Found) -> PackedDataset:
     """Reads all images of a source and describes them in a manifest."""
-    train, test = (_select(split, dataset) for split in found.read())
-    for split, kind in ((train, "training"), (test, "test")):
-        if len(split) == 0:
-            raise DataError(f"{found.path}: no {kind} images of {dataset.name} in it")
+    train, test = found.read()
     mean, std = channel_statistics(train.images)
     classes = dataset.classes or int(train.labels.max()) + 1
     if int(test.labels.max()) >= classes:
@@ -161,17 +161,6 @@ def channel_statistics(images: Tensor) -> tuple[tuple[float, float, float], tupl
         deviations.append((total * second - first * first) ** 0.5 / total / 255)
     red, green, blue = means
     return (red, green, blue), (deviations[0], deviations[1], deviations[2])
-
-
-def _select(split: Split, dataset: Dataset) -> Split:
-    """The images of the dataset's share of its source's classes, labelled anew from 0."""
-    chosen = selected_classes(dataset)
-    if chosen is None:
-        return split
-    lookup = torch.full((dataset.source_classes or 0,), -1)
-    lookup[list(chosen)] = torch.arange(len(chosen))
-    labels = lookup[split.labels]
-    return Split(split.images[labels >= 0], labels[labels >= 0])
 
 
 def _digest(train: Split, test: Split) -> str:

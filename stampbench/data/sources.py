@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from stampbench.contract import Split
+from stampbench.data.archives import ARCHIVES, find_archive
 from stampbench.data.catalogue import Dataset
+from stampbench.data.embedded import read_digits, read_glyphs
+from stampbench.data.folder import has_tree, read_tree
 from stampbench.data.parquet import find_parquet, read_parquet
 from stampbench.errors import DataError
 
@@ -31,25 +34,66 @@ def data_root() -> Path | None:
 
 def locate(dataset: Dataset, downloads: Path) -> Found | None:
     """The first of: embedded or own images, original archive, parquet mirror; None if there is nothing."""
-    root = data_root()
-    places = [place for place in (root, downloads) if place is not None]
+    if dataset.source in _EMBEDDED:
+        return Found("embedded", Path(dataset.source), partial(_EMBEDDED[dataset.source], dataset))
+    if dataset.custom is not None:
+        return _own(dataset.custom.path, dataset)
+    places = [place for place in (data_root(), downloads) if place is not None]
     for place in places:
-        folder = place / dataset.source
-        if find_parquet(folder, "train") and find_parquet(folder, "test"):
-            return Found("parquet", folder, partial(read_parquet, folder, dataset))
+        if path := find_archive(place, dataset.source):
+            return Found("archive", path, partial(ARCHIVES[dataset.source].read, path, dataset))
+    for place in places:
+        if found := _mirror(place / dataset.source, dataset):
+            return found
     return None
 
 
 def missing(dataset: Dataset, cache: Path) -> DataError:
     """The error that says where images were looked for and what to do."""
-    root = data_root()
+    if dataset.custom is not None:
+        return DataError(
+            f"{dataset.name}: no images in {dataset.custom.path}; it must hold train/<class>/ and "
+            "test/<class>/ folders of images, or train*.parquet and test*.parquet; mend its `path` in the suite"
+        )
     return DataError(
         f"{dataset.name}: no images found, neither packed in {cache} nor under "
-        f"STAMPBENCH_DATA ({root or 'not set'}). Run `python -m stampbench data fetch {dataset.name}`, or set "
-        f"STAMPBENCH_DATA to a folder with {dataset.source}/train*.parquet and test*.parquet or the original archive."
+        f"STAMPBENCH_DATA ({data_root() or 'not set'}). Run `python -m stampbench data fetch "
+        f"{dataset.name}`, or set STAMPBENCH_DATA to a folder with {' or '.join(ARCHIVES[dataset.source].names)} or with "
+        f"{dataset.source}/train*.parquet and {dataset.source}/test*.parquet"
     )
 
 
 def download(dataset: Dataset, downloads: Path) -> None:
-    """Not yet."""
-    raise DataError(f"{dataset.name} cannot be downloaded")
+    """Downloads the original archive into its folder under `downloads`; torchvision checks its integrity.
+
+    Raises `DataError` if there is nothing to download from, or the download fails.
+    """
+    if dataset.source not in ARCHIVES:
+        raise missing(dataset, downloads)
+    folder = downloads / dataset.source
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        ARCHIVES[dataset.source].download(folder)
+    except (OSError, RuntimeError) as error:
+        raise DataError(
+            f"{dataset.name}: the download failed ({error}); try again, or put the archive or its parquet "
+            f"mirror into a folder and set STAMPBENCH_DATA to it"
+        ) from error
+
+
+def _own(root: Path, dataset: Dataset) -> Found | None:
+    if has_tree(root):
+        return Found("folder", root, partial(read_tree, root, dataset))
+    return _mirror(root, dataset)
+
+
+def _mirror(folder: Path, dataset: Dataset) -> Found | None:
+    if find_parquet(folder, "train") and find_parquet(folder, "test"):
+        return Found("parquet", folder, partial(read_parquet, folder, dataset))
+    return None
+
+
+_EMBEDDED: Mapping[str, Callable[[Dataset], tuple[Split, Split]]] = {
+    "digits": read_digits,
+    "glyphs": read_glyphs,
+}

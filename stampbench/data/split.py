@@ -19,10 +19,11 @@ def make_task(
     seed: int,
     device: torch.device | str,
 ) -> tuple[Task, str]:
-    """Draws a task from the training split, by the stream ("split", dataset, seed), and moves it to the device.
+    """Draws a task from the training split by the stream ("split", dataset, seed); it is on the device.
 
-    `train_images` counts the validation images too; None takes all there are. Returns the task, its images still at
-    the packed size, and the digest of the drawn indices. Raises `DataError` when more is asked than there is.
+    `train_images` counts the validation images too; None takes all there are. Returns the task, its images
+    still at the packed size, and the digest of the drawn indices. Raises `DataError` when more is asked than
+    there is.
     """
     available = len(packed.train)
     total = available if train_images is None else train_images
@@ -31,8 +32,8 @@ def make_task(
         raise DataError(f"{name} has {available} training images, {total} are asked for; lower train_images")
     if not 0 <= validation_images < total:
         raise DataError(
-            f"{validation_images} validation images of {total} training images of {name} leave none to train on; "
-            "lower validation_images"
+            f"{validation_images} validation images of {total} training images of {name} leave none "
+            "to train on; lower validation_images"
         )
     stream = seeding.generator("split", dataset.name, seed)
     drawn = torch.randperm(available, generator=stream)[:total]

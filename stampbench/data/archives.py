@@ -1,0 +1,255 @@
+"""The original archives of the public datasets, as their authors publish them."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import pickle
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stampbench.contract import Split
+from stampbench.data.catalogue import Dataset
+from stampbench.data.decode import Encoded, check_label, collect, split_of
+from stampbench.errors import DataError
+
+TINY_URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
+TINY_MD5 = "90528d7ca1a48142e341f4ef8d21d0de"
+
+
+@dataclass(frozen=True)
+class Archive:
+    """The files or folders that may hold a dataset, how both splits are read, and how it is downloaded."""
+
+    names: tuple[str, ...]
+    read: Callable[[Path, Dataset], tuple[Split, Split]]
+    download: Callable[[Path], None]
+
+
+def find_archive(place: Path, source: str) -> Path | None:
+    """The archive of `source` in the folder `place`, or in its folder of that name; None if there is none."""
+    if source not in ARCHIVES:
+        return None
+    candidates = (folder / name for name in ARCHIVES[source].names for folder in (place, place / source))
+    return next((path for path in candidates if path.exists()), None)
+
+
+def check_md5(data: bytes | Path, expected: str, where: Path) -> None:
+    """Raises `DataError` if the bytes, or the file's, have another MD5 than the authors' file."""
+    with io.BytesIO(data) if isinstance(data, bytes) else data.open("rb") as stream:
+        found = hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    if found != expected:
+        raise DataError(
+            f"{where}: wrong checksum (MD5 {found}, not {expected}); it is truncated or damaged: "
+            "delete it and run `python -m stampbench data fetch NAME`, or put an intact copy there"
+        )
+
+
+class ArrayUnpickler(pickle.Unpickler):
+    """Unpickles numpy arrays, lists, strings and numbers; refuses everything that could run code."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Numpy's three names for an array, under the module names of numpy 1 and 2."""
+        core = ("numpy.core.multiarray", "numpy._core.multiarray")
+        if module in core and name == "_reconstruct":
+            return np.empty(0).__reduce__()[0]
+        if (module, name) == ("numpy", "ndarray"):
+            return np.ndarray
+        if (module, name) == ("numpy", "dtype"):
+            return np.dtype
+        raise pickle.UnpicklingError(f"{module}.{name} is not allowed in a batch of images")
+
+
+def read_cifar(path: Path, dataset: Dataset) -> tuple[Split, Split]:
+    """CIFAR-10 or -100 from the `.tar.gz` or the extracted folder, after the MD5 check of what is read."""
+    from torchvision import datasets
+
+    published = datasets.CIFAR10 if dataset.source == "cifar10" else datasets.CIFAR100
+    if path.is_file():
+        check_md5(path, published.tgz_md5, path)
+        with tarfile.open(path) as archive:
+            return _cifar_splits(published, path, dataset, lambda name: _member(archive, name, path))
+    return _cifar_splits(published, path, dataset, lambda name: _file(path / Path(name).name))
+
+
+def _cifar_splits(
+    published: Any, path: Path, dataset: Dataset, read: Callable[[str], bytes]
+) -> tuple[Split, Split]:
+    splits = []
+    for batches in (published.train_list, published.test_list):
+        images, labels = [], []
+        for name, md5 in batches:
+            data = read(f"{published.base_folder}/{name}")
+            check_md5(data, md5, path / name)
+            pixels, classes = _cifar_batch(data, path / name, dataset)
+            images.append(pixels)
+            labels.extend(classes)
+        splits.append(split_of(np.concatenate(images), labels))
+    return splits[0], splits[1]
+
+
+def _cifar_batch(data: bytes, where: Path, dataset: Dataset) -> tuple[np.ndarray, list[int]]:
+    try:
+        batch = ArrayUnpickler(io.BytesIO(data), encoding="latin1").load()
+        pixels = np.asarray(batch["data"], dtype=np.uint8).reshape(-1, 3, 32, 32)
+        labels = [int(label) for label in batch["fine_labels" if dataset.source == "cifar100" else "labels"]]
+    except (pickle.UnpicklingError, EOFError, KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{where}: not a batch of CIFAR images ({error}); put an intact copy there"
+        ) from error
+    if len(labels) != len(pixels):
+        raise DataError(f"{where}: {len(pixels)} images but {len(labels)} labels; put an intact copy there")
+    for row, label in enumerate(labels):
+        check_label(label, dataset.source_classes, f"{where}, image {row}")
+    return pixels, labels
+
+
+def _member(archive: tarfile.TarFile, name: str, path: Path) -> bytes:
+    try:
+        member = archive.extractfile(name)
+    except KeyError:
+        member = None
+    if member is None:
+        raise DataError(f"{path}: no file {name} in it; put an intact copy there")
+    return member.read()
+
+
+def _file(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error}); put an intact copy there") from error
+
+
+def read_svhn(path: Path, dataset: Dataset) -> tuple[Split, Split]:
+    """SVHN's cropped digits from `train_32x32.mat` and `test_32x32.mat`, MD5-checked by torchvision."""
+    from torchvision import datasets
+
+    splits = []
+    for name in ("train", "test"):
+        where = path.parent / datasets.SVHN.split_list[name][1]
+        try:
+            published = datasets.SVHN(str(path.parent), split=name)
+        except (RuntimeError, OSError, ValueError, TypeError, KeyError) as error:
+            raise DataError(
+                f"{where}: missing, or its checksum is wrong ({error}); delete it and run "
+                "`python -m stampbench data fetch svhn`, or put an intact copy there"
+            ) from error
+        for row, label in enumerate(published.labels):
+            check_label(int(label), dataset.source_classes, f"{where}, image {row}")
+        splits.append(split_of(published.data, published.labels))
+    return splits[0], splits[1]
+
+
+def read_aircraft(path: Path, dataset: Dataset) -> tuple[Split, Split]:
+    """FGVC-Aircraft's variants from the folder `fgvc-aircraft-2013b`; its banners are cut off."""
+    from torchvision import datasets
+
+    splits = []
+    for name in ("trainval", "test"):
+        try:
+            published = datasets.FGVCAircraft(str(path.parent), split=name, loader=Path)
+        except (RuntimeError, OSError, ValueError, KeyError) as error:
+            raise DataError(
+                f"{path}: its {name} lists cannot be read ({error}); put an intact copy there"
+            ) from error
+        items = (published[row] for row in range(len(published)))
+        splits.append(collect(((str(image), image, label) for image, label in items), dataset, str(path)))
+    return splits[0], splits[1]
+
+
+def read_tiny(path: Path, dataset: Dataset) -> tuple[Split, Split]:
+    """Tiny-ImageNet from the `.zip` or the extracted folder; its validation images are the test split.
+
+    Labels are the ranks of the sorted WordNet ids.
+    """
+    if path.is_dir():
+        return _tiny_splits(path, dataset, lambda name: _file(path / name), _listed(path))
+    check_md5(path, TINY_MD5, path)
+    with zipfile.ZipFile(path) as archive:
+        root = "tiny-imagenet-200/"
+        names = [name.removeprefix(root) for name in archive.namelist()]
+        return _tiny_splits(path, dataset, lambda name: _zipped(archive, root + name, path), names)
+
+
+def _tiny_splits(
+    path: Path, dataset: Dataset, read: Callable[[str], bytes], names: list[str]
+) -> tuple[Split, Split]:
+    ranks = {word: rank for rank, word in enumerate(sorted(read("wnids.txt").decode().split()))}
+    annotations = [line.split("\t")[:2] for line in read("val/val_annotations.txt").decode().splitlines()]
+    train = [name for name in names if name.startswith("train/") and name.endswith(".JPEG")]
+    pairs = {
+        "train": [(name, name.split("/")[1]) for name in sorted(train)],
+        "val": [(f"val/images/{pair[0]}", pair[-1]) for pair in annotations],
+    }
+
+    def items(split: str) -> Iterator[Encoded]:
+        for name, word in pairs[split]:
+            if word not in ranks:
+                raise DataError(f"{path}: {name} is of class {word!r}, which wnids.txt lacks")
+            yield f"{path}, {name}", read(name), ranks[word]
+
+    return collect(items("train"), dataset, str(path)), collect(items("val"), dataset, str(path))
+
+
+def _listed(folder: Path) -> list[str]:
+    return [file.relative_to(folder).as_posix() for file in folder.glob("train/*/images/*.JPEG")]
+
+
+def _zipped(archive: zipfile.ZipFile, name: str, path: Path) -> bytes:
+    try:
+        return archive.read(name)
+    except (KeyError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path}: {name} cannot be read ({error}); put an intact copy there") from error
+
+
+def _download_cifar(name: str) -> Callable[[Path], None]:
+    def download(folder: Path) -> None:
+        from torchvision import datasets
+
+        published = datasets.CIFAR10 if name == "cifar10" else datasets.CIFAR100
+        _download_file(published.url, folder, published.filename, published.tgz_md5)
+
+    return download
+
+
+def _download_svhn(folder: Path) -> None:
+    from torchvision import datasets
+
+    for split in ("train", "test"):
+        datasets.SVHN(str(folder), split=split, download=True)
+
+
+def _download_aircraft(folder: Path) -> None:
+    from torchvision import datasets
+
+    datasets.FGVCAircraft(str(folder), split="trainval", download=True)
+
+
+def _download_file(url: str, folder: Path, filename: str, md5: str) -> None:
+    from torchvision.datasets.utils import download_url
+
+    download_url(url, str(folder), filename, md5)
+
+
+ARCHIVES: Mapping[str, Archive] = {
+    "cifar10": Archive(
+        ("cifar-10-python.tar.gz", "cifar-10-batches-py"), read_cifar, _download_cifar("cifar10")
+    ),
+    "cifar100": Archive(
+        ("cifar-100-python.tar.gz", "cifar-100-python"), read_cifar, _download_cifar("cifar100")
+    ),
+    "svhn": Archive(("train_32x32.mat",), read_svhn, _download_svhn),
+    "aircraft": Archive(("fgvc-aircraft-2013b",), read_aircraft, _download_aircraft),
+    "tinyimagenet": Archive(
+        ("tiny-imagenet-200.zip", "tiny-imagenet-200"),
+        read_tiny,
+        lambda folder: _download_file(TINY_URL, folder, "tiny-imagenet-200.zip", TINY_MD5),
+    ),
+}
