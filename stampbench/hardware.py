@@ -44,7 +44,7 @@ def preferred_precision() -> Precision:
 
 
 def default_preset(suite: Suite) -> str:
-    """The preset for this machine: `paper` with a CUDA device, else `quick`; the first where it is not there."""
+    """The preset for this machine: `paper` with a CUDA device, else `quick`; the first if it is missing."""
     wanted = "paper" if cuda_device_count() else "quick"
     return wanted if wanted in suite.presets else next(iter(suite.presets))
 

@@ -20,7 +20,7 @@ class Observer(Protocol):
     """What the runner tells while it works. Losses are means over an epoch, accuracies shares in [0, 1]."""
 
     def suite_started(self, jobs: int, done: int, seconds_left: float | None) -> None:
-        """`done` of `jobs` have records already; `seconds_left` is the estimate for the rest, None if unknown."""
+        """`done` of `jobs` have records; `seconds_left` is the estimate for the rest, None if unknown."""
         ...
 
     def job_started(self, job: Job) -> None:
@@ -182,7 +182,7 @@ class TimeLeft:
 
     @property
     def seconds(self) -> float | None:
-        """Seconds left. With an estimate at hand, the pace corrects it; None where nothing is known yet."""
+        """Seconds left: by the estimate until a first job is over, then by the pace; None if unknown."""
         here, left = self.done - self._first, self.jobs - self.done
         spent = time.monotonic() - self._began
         if here == 0:
