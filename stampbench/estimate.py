@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -27,38 +27,47 @@ class Estimate:
     unknown: int
 
 
-def estimate(jobs: Sequence[Job], records: Iterable[Record]) -> Estimate:
-    """What `jobs` will take, going by `records`."""
-    return Experience(records).estimate(jobs)
+def estimate(
+    jobs: Sequence[Job], records: Iterable[Record], cuda: bool = False, again: Collection[str] = ()
+) -> Estimate:
+    """What `jobs` will take on the CPU, or a CUDA device, going by the records made on the same.
+
+    Jobs whose key is in `again` are missing though they have a record.
+    """
+    return Experience(records, cuda).estimate(jobs, again)
 
 
 def wall_seconds(record: Record) -> float:
-    """What the job itself took: all its time but the making of artefacts; 0 for a job that did not finish."""
+    """What the job itself took: all of its clock, so not the making of artefacts; 0 if it did not finish."""
     spent = record.seconds
-    return spent.prune + spent.train + spent.evaluate + spent.outside if spent else 0.0
+    return sum(spent.phases.values()) + spent.outside if spent else 0.0
 
 
 class Experience:
     """Records, indexed by how near they are to a job.
 
     A job takes the median of its nearest finished records: of the same cell, else of the same method, else of
-    the same network; always of the same precision. Outside its cell it is scaled by epochs × images × pixels,
-    and by the share of MACs where the budgets differ.
+    the same network; always of the same precision, and made on CUDA or not as `cuda` says. Outside its cell it
+    is scaled by epochs × images × pixels, and by the share of MACs where the budgets differ.
     """
 
-    def __init__(self, records: Iterable[Record]) -> None:
+    def __init__(self, records: Iterable[Record], cuda: bool = False) -> None:
         self._known: set[str] = set()
         self._rates: dict[Hashable, list[float]] = defaultdict(list)
         self._artefacts: dict[Hashable, dict[tuple[str, str], list[float]]] = defaultdict(dict)
         self._made: set[Hashable] = set()
         for record in records:
             self._known.add(record.key)
-            if record.status == "done" and record.seconds is not None:
+            on_cuda = record.provenance.device not in ("cpu", record.provenance.cpu)
+            if record.status == "done" and on_cuda == cuda:
                 self._learn(record)
 
-    def estimate(self, jobs: Sequence[Job]) -> Estimate:
-        """What is missing of these jobs, and for how long; the artefacts they need are added once each."""
-        missing = [job for job in jobs if job.key not in self._known]
+    def estimate(self, jobs: Sequence[Job], again: Collection[str] = ()) -> Estimate:
+        """What is missing of these jobs, and for how long; the artefacts they need are added once each.
+
+        Jobs whose key is in `again` are missing though they have a record.
+        """
+        missing = [job for job in jobs if job.key not in self._known or job.key in again]
         seconds = [self.seconds(job) for job in missing]
         learned = [value for value in seconds if value is not None]
         total = sum(learned) + self.artefacts(missing) if learned or not missing else None

@@ -1,0 +1,5 @@
+"""`python -m stampbench`."""
+
+from stampbench.cli import main
+
+main()

@@ -1,0 +1,121 @@
+"""A suite at one preset on this machine: its jobs, what is done of them, and how long the rest will take."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from stampbench import hardware
+from stampbench import suite as suites
+from stampbench.errors import SuiteError
+from stampbench.estimate import Estimate, Experience
+from stampbench.job import Job
+from stampbench.progress import duration
+from stampbench.record import Record
+from stampbench.registry import suggestion
+from stampbench.store import Store
+
+SUITES = "suites"
+_OWN_SUITES = Path(__file__).resolve().parents[1] / SUITES
+
+
+class Campaign:
+    """What `run` and `plan` speak of. Without a preset, the machine's default is taken.
+
+    Raises `SuiteError` for a suite, preset or name in it that is refused, `UserError` for a damaged record.
+    """
+
+    def __init__(self, suite: str, preset: str | None, store: Store) -> None:
+        self.suite = suites.load(suite_path(suite))
+        self.preset = preset or hardware.default_preset(self.suite)
+        self.store = store
+        self.jobs = self.suite.jobs(self.preset, hardware.preferred_precision())
+        self._by_default = preset is None
+        self._experience = Experience(store.records(), cuda=hardware.cuda_device_count() > 0)
+
+    def estimate(self, jobs: Sequence[Job], retry: bool = False) -> Estimate:
+        """What is missing of these jobs and for how long; with `retry`, failed ones are missing too."""
+        again = {record.key for record in self.without_result(jobs)} if retry else set()
+        return self._experience.estimate(jobs, again)
+
+    def without_result(self, jobs: Sequence[Job]) -> list[Record]:
+        """Records of these jobs that failed, were skipped or ran out of time."""
+        return [record for record in self.store.of(jobs).values() if record.status != "done"]
+
+    def announcement(self, jobs: Sequence[Job], retry: bool = False) -> str:
+        """The preset, who chose it, and what is left; where it was chosen by default, how to change it."""
+        lines = [f"suite {self.suite.name}, preset {self.preset}: {in_words(self.estimate(jobs, retry))}"]
+        others = [name for name in self.suite.presets if name != self.preset]
+        if self._by_default and others:
+            why = f"{hardware.cuda_device_count() or 'no'} CUDA device(s)"
+            lines.append(
+                f"preset {self.preset} was chosen because of {why}; change it by --preset {'|'.join(others)}"
+            )
+        return "\n".join(lines)
+
+    def overview(self) -> tuple[list[str], list[list[object]]]:
+        """Headings, and a row for each cell: jobs, those done, failed and missing, and the time left."""
+        cells: dict[tuple[object, ...], list[Job]] = defaultdict(list)
+        for job in self.jobs:
+            variant = " ".join(
+                [job.method, *(f"{key}={value}" for key, value in sorted(job.options.items()))]
+            )
+            cells[job.target, job.network, job.width, variant, job.start, f"{job.budget.keep:g}"].append(job)
+        rows: list[list[object]] = []
+        for cell, jobs in cells.items():
+            found, unsound = self.estimate(jobs), len(self.without_result(jobs))
+            left = "unknown" if found.seconds is None else duration(found.seconds)
+            rows.append([*cell, len(jobs), found.done - unsound, unsound, found.missing, left])
+        headings = ["target", "network", "width", "method", "start", "keep"]
+        return [*headings, "jobs", "done", "failed", "missing", "time left"], rows
+
+
+def selected(
+    jobs: Sequence[Job],
+    methods: Collection[str] | None = None,
+    targets: Collection[str] | None = None,
+    seeds: Collection[int] | None = None,
+) -> list[Job]:
+    """The jobs of these methods, targets and seeds, all where none is named.
+
+    Raises `SuiteError` for one that no job has.
+    """
+    for attribute, wanted in (("method", methods), ("target", targets), ("seed", seeds)):
+        if wanted:
+            known = {str(getattr(job, attribute)) for job in jobs}
+            for value in map(str, wanted):
+                if value not in known:
+                    raise SuiteError(f"this preset has no {attribute} {value!r}{suggestion(value, known)}")
+            jobs = [job for job in jobs if getattr(job, attribute) in wanted]
+    if not jobs:
+        raise SuiteError("no job of this preset has that method, target and seed together; see `plan`")
+    return list(jobs)
+
+
+def suite_path(name: str) -> Path:
+    """The file of that path, or of that name in suites/ here or beside this package. Raises `SuiteError`."""
+    path = Path(name)
+    if path.suffix == ".toml" or path.exists():
+        return path
+    found = {file.stem: file for file in suite_files()}
+    if name not in found:
+        raise SuiteError(f"no suite {name!r}{suggestion(name, found)}")
+    return found[name]
+
+
+def suite_files() -> list[Path]:
+    """The suite files in suites/ of the working folder, else of this project's."""
+    here = Path(SUITES)
+    return sorted((here if here.is_dir() else _OWN_SUITES).glob("*.toml"))
+
+
+def in_words(found: Estimate) -> str:
+    """An estimate in a line."""
+    counts = f"{found.done} jobs done, {found.missing} missing"
+    if not found.missing:
+        return counts
+    if found.seconds is None:
+        return f"{counts}; how long they take is unknown until one is done"
+    hours = f"{counts}; about {found.seconds / 3600:.2f} h left ({duration(found.seconds)})"
+    return f"{hours}, not counting {found.unknown} of unknown length" if found.unknown else hours

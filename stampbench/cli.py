@@ -1,0 +1,270 @@
+"""The command line: `python -m stampbench`.
+
+Exit codes: 0 fine, 1 jobs failed, 2 wrong usage or missing data, 130 after Ctrl-C, 143 after SIGTERM. Nothing
+heavy is imported before a command needs it.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stampbench import registry
+from stampbench.errors import UserError
+
+if TYPE_CHECKING:
+    from stampbench.data.packed import Status
+
+Listing = tuple[Sequence[str], Sequence[Sequence[object]]]
+
+
+class Kind(StrEnum):
+    """What can be listed."""
+
+    METHODS = "methods"
+    DATASETS = "datasets"
+    NETWORKS = "networks"
+    SUITES = "suites"
+
+
+class Format(StrEnum):
+    """What a report is written as."""
+
+    MARKDOWN = "md"
+    LATEX = "latex"
+
+
+SuiteName = Annotated[
+    str, typer.Argument(metavar="SUITE", help="A suite file, or the name of one in suites/.")
+]
+PresetName = Annotated[str | None, typer.Option("--preset", help="Size of the campaign; default: by device.")]
+Results = Annotated[Path, typer.Option("--results", help="The pool of records.")]
+DatasetName = Annotated[str, typer.Argument(metavar="NAME", help="A dataset of `list datasets`.")]
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Benchmark of channel pruning: same budget, same seeds, honest clocks.",
+)
+data_app = typer.Typer(no_args_is_help=True, help="Find, fetch and verify datasets.")
+app.add_typer(data_app, name="data")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs a command and exits with its code."""
+    try:
+        app(args=None if arguments is None else list(arguments), prog_name="stampbench")
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+@app.command()
+def run(
+    suite: SuiteName,
+    preset: PresetName = None,
+    method: Annotated[list[str] | None, typer.Option(help="Only this method; may be repeated.")] = None,
+    target: Annotated[list[str] | None, typer.Option(help="Only this target; may be repeated.")] = None,
+    seed: Annotated[list[int] | None, typer.Option(help="Only this seed; may be repeated.")] = None,
+    retry: Annotated[bool, typer.Option("--retry", help="Run failed jobs again.")] = False,
+    results: Results = Path("results"),
+) -> None:
+    """Run what is missing of a suite; stopped anywhere, the same command goes on from there."""
+    from stampbench.campaign import Campaign, selected
+    from stampbench.progress import progress_for
+    from stampbench.store import Store
+
+    campaign = Campaign(suite, preset, Store(results))
+    jobs = selected(campaign.jobs, methods=method, targets=target, seeds=seed)
+    print(campaign.announcement(jobs, retry), flush=True)
+    with _stoppable():
+        from stampbench.executors import run_here
+
+        with progress_for(sys.stdout) as observer:
+            run_here(jobs, campaign.suite, campaign.store, observer, retry)
+    unsound = campaign.without_result(jobs)
+    for record in unsound:
+        print(f"{record.status}: {record.job.label}: {record.reason}", file=sys.stderr)
+    if unsound:
+        print(f"{len(unsound)} of {len(jobs)} jobs have no result; --retry runs them again", file=sys.stderr)
+        raise typer.Exit(1)
+
+
+@app.command()
+def plan(suite: SuiteName, preset: PresetName = None, results: Results = Path("results")) -> None:
+    """Show what would run, what is done, missing or stale, and the estimated hours."""
+    from stampbench.campaign import Campaign
+    from stampbench.store import Store
+
+    campaign = Campaign(suite, preset, Store(results))
+    _show(*campaign.overview())
+    print(f"\n{campaign.announcement(campaign.jobs)}")
+    for record in campaign.store.stale(campaign.jobs):
+        print(f"stale, made by version {record.job.method_version}: {record.job.label} ({record.key})")
+
+
+@app.command()
+def report(
+    suite: Annotated[
+        str | None, typer.Argument(metavar="[SUITE]", help="A suite file or name; default: all in suites/.")
+    ] = None,
+    formats: Annotated[list[Format] | None, typer.Option("--format", help="May be repeated.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("reports"),
+    results: Results = Path("results"),
+) -> None:
+    """Write the tables of one suite or of all, and print them."""
+    from stampbench import suite as suites
+    from stampbench.campaign import suite_files, suite_path
+    from stampbench.report import write_report
+    from stampbench.store import Store
+
+    paths = [suite_path(suite)] if suite else suite_files()
+    chosen = [str(name) for name in formats or [Format.MARKDOWN]]
+    written = write_report([suites.load(path) for path in paths], Store(results), chosen, out)
+    for path in written:
+        if path.suffix == ".md":
+            print(path.read_text(encoding="utf-8"))
+    for path in written:
+        print(f"wrote {path}")
+
+
+@app.command("list")
+def list_(kind: Annotated[Kind, typer.Argument(help="What to list.")]) -> None:
+    """List methods, datasets, networks or suites."""
+    headings, rows = _LISTINGS[kind]()
+    _show(headings, rows)
+
+
+@app.command()
+def doctor() -> None:
+    """Show versions, devices and data, and what is missing."""
+    from stampbench.doctor import examination
+
+    for subject, finding in examination():
+        print(f"{subject:<24} {finding}", flush=True)
+
+
+@data_app.command()
+def status(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Default: all.")] = None,
+) -> None:
+    """Show where datasets were found, without reading an image."""
+    from stampbench.data import catalogue, packed
+
+    wanted = catalogue.resolve(name).name if name else None
+    found = [entry for entry in packed.status() if wanted in (None, entry.name)]
+    _show(["dataset", "found", "training", "test", "path"], [_status_row(entry) for entry in found])
+
+
+@data_app.command()
+def fetch(name: DatasetName) -> None:
+    """Download a dataset unless its images are at hand, and pack it."""
+    from stampbench.data import packed
+
+    manifest = packed.fetch(name).manifest
+    print(
+        f"{manifest.display_name}: {manifest.train} training and {manifest.test} test images, {manifest.digest}"
+    )
+
+
+@data_app.command()
+def verify(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Default: all packed ones.")] = None,
+) -> None:
+    """Compute the digest of packed images anew and compare."""
+    from stampbench.data import packed
+
+    for wanted in [name] if name else [entry.name for entry in packed.status() if entry.cached]:
+        manifest = packed.verify(wanted)
+        print(f"{wanted}: {manifest.digest}, as packed", flush=True)
+
+
+def _methods() -> Listing:
+    rows = []
+    for name in registry.METHODS.targets():
+        try:
+            method = registry.METHODS.load(name)
+        except UserError as error:
+            rows.append([name, "-", "-", "-", str(error)])
+            continue
+        granularities = ", ".join(sorted(method.granularities))
+        rows.append(
+            [name, method.version, granularities, method.default_start, method.card.partition("\n")[0]]
+        )
+    return ["method", "version", "granularities", "default start", "what it is"], rows
+
+
+def _datasets() -> Listing:
+    from stampbench.data.catalogue import DATASETS
+
+    rows = [[d.name, f"{d.input_size}×{d.input_size}", d.classes, d.description] for d in DATASETS.values()]
+    return ["dataset", "input", "classes", "what it is"], rows
+
+
+def _networks() -> Listing:
+    return ["network", "made by"], [list(item) for item in registry.NETWORKS.targets().items()]
+
+
+def _suites() -> Listing:
+    from stampbench.campaign import suite_files
+    from stampbench.suite import load
+
+    suites = [load(path) for path in suite_files()]
+    return ["suite", "presets", "title"], [[s.name, ", ".join(s.presets), s.title] for s in suites]
+
+
+_LISTINGS: Mapping[Kind, Callable[[], Listing]] = {
+    Kind.METHODS: _methods,
+    Kind.DATASETS: _datasets,
+    Kind.NETWORKS: _networks,
+    Kind.SUITES: _suites,
+}
+
+
+def _status_row(entry: Status) -> Sequence[object]:
+    missing = f"missing: `python -m stampbench data fetch {entry.name}`, or set STAMPBENCH_DATA"
+    return [entry.display_name, entry.found or missing, entry.train, entry.test, entry.path]
+
+
+def _show(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """A table as wide as the terminal, or as it needs to be where there is none."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(*headings, box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*("-" if value is None else escape(str(value)) for value in row))
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=console.measure(table, options=console.options.update(width=10_000)).maximum)
+    console.print(table)
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Ends with 130 on Ctrl-C and with 143 on SIGTERM, saying that nothing but the job in flight is lost."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    except KeyboardInterrupt:
+        print("\nstopped; resume with the same command", file=sys.stderr)
+        raise SystemExit(130) from None
+    except SystemExit:
+        print("stopped; resume with the same command", file=sys.stderr)
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
