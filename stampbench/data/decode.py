@@ -14,6 +14,7 @@ from stampbench.contract import Split
 from stampbench.data.catalogue import Dataset, selected_classes
 from stampbench.errors import DataError
 
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 Encoded = tuple[str, bytes | Path, int]
 
 
@@ -23,7 +24,8 @@ def decode(image: bytes | Path, dataset: Dataset, where: str) -> np.ndarray:
     Raises `DataError`, naming `where` it came from, if it cannot be decoded.
     """
     try:
-        picture = Image.open(io.BytesIO(image) if isinstance(image, bytes) else image).convert("RGB")
+        source = io.BytesIO(image) if isinstance(image, bytes) else image
+        picture = Image.open(source, formats=FORMATS).convert("RGB")
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(
             f"{where}: cannot decode the image ({error}); replace the file with an intact copy"

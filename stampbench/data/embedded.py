@@ -140,8 +140,7 @@ def _affine_maps(draws: np.ndarray) -> np.ndarray:
 def _warp(canvas: np.ndarray, inverse: np.ndarray, size: int) -> np.ndarray:
     image = Image.fromarray(canvas)
     warped = image.transform(image.size, Image.Transform.AFFINE, inverse.tolist(), Image.Resampling.BILINEAR)
-    reduced: np.ndarray = np.asarray(warped.resize((size, size), Image.Resampling.BOX))
-    return reduced
+    return np.asarray(warped.resize((size, size), Image.Resampling.BOX))
 
 
 def _print(pixels: np.ndarray, stream: np.random.Generator) -> np.ndarray:
@@ -149,4 +148,5 @@ def _print(pixels: np.ndarray, stream: np.random.Generator) -> np.ndarray:
     ink = stream.integers(160, 256, (len(pixels), 1, 1))
     paper = stream.integers(0, 40, (len(pixels), 1, 1))
     noise = stream.integers(-16, 17, pixels.shape)
-    return np.clip(paper + pixels.astype(np.int64) * (ink - paper) // 255 + noise, 0, 255).astype(np.uint8)
+    printed: np.ndarray = paper + pixels.astype(np.int64) * (ink - paper) // 255 + noise
+    return printed.clip(0, 255).astype(np.uint8)

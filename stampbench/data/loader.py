@@ -40,6 +40,11 @@ class EpochLoader:
         self._order, self._draws = order, draws
         self.order_digest, self.augmentation_digest = Digest(), Digest()
 
+    @property
+    def image_size(self) -> int:
+        """Pixels along a side of the images it yields."""
+        return self._augmentation.size
+
     def __len__(self) -> int:
         """Batches an epoch."""
         return max(1, len(self._split) // self._batch_size)

@@ -52,14 +52,15 @@ def missing(dataset: Dataset, cache: Path) -> DataError:
     """The error that says where images were looked for and what to do."""
     if dataset.custom is not None:
         return DataError(
-            f"{dataset.name}: no images in {dataset.custom.path}; it must hold train/<class>/ and "
-            "test/<class>/ folders of images, or train*.parquet and test*.parquet; mend its `path` in the suite"
+            f"{dataset.name}: no images in {dataset.custom.path}; mend its `path` in the suite: it must "
+            "hold train/<class>/ and test/<class>/ folders of images, or train*.parquet and test*.parquet"
         )
+    source = dataset.source
     return DataError(
-        f"{dataset.name}: no images found, neither packed in {cache} nor under "
-        f"STAMPBENCH_DATA ({data_root() or 'not set'}). Run `python -m stampbench data fetch "
-        f"{dataset.name}`, or set STAMPBENCH_DATA to a folder with {' or '.join(ARCHIVES[dataset.source].names)} or with "
-        f"{dataset.source}/train*.parquet and {dataset.source}/test*.parquet"
+        f"{dataset.name}: no images found, neither packed in {cache} nor under STAMPBENCH_DATA "
+        f"({data_root() or 'not set'}). Run `python -m stampbench data fetch {dataset.name}`, or set "
+        f"STAMPBENCH_DATA to a folder with {' or '.join(ARCHIVES[source].names)}, or with "
+        f"{source}/train*.parquet and {source}/test*.parquet"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -23,13 +24,13 @@ class Allocation:
 
 
 def allocate(
-    scores: Mapping[str, Tensor], cost: CostModel, macs_budget: int, round_to: int = 1, floor: int = 1
+    scores: Mapping[str, Tensor], cost: CostModel, macs_budget: int, round_to: int = 1, floor: float = 0.0
 ) -> Allocation:
     """Keeps the best-scored channels of all groups together while their MACs fit `macs_budget`.
 
     `scores` holds a finite float (width,) per group; higher is kept; ties go to the earlier group and channel. Widths
-    are multiples of `round_to` (or the dense width), at least `floor` of them so rounded up. What is left unused is
-    less than the next `round_to` channels in rank would cost.
+    are multiples of `round_to` (or the dense width); every group keeps one channel or the share `floor`, so rounded
+    up. What is left unused is less than the next `round_to` channels in rank would cost.
 
     Raises `BudgetError` if even the floors exceed the budget, ValueError for missing, misshapen or non-finite scores.
     """
@@ -37,7 +38,7 @@ def allocate(
     names = list(cost.widths)
     owner = torch.cat([torch.full((cost.widths[name],), index) for index, name in enumerate(names)])
     ranked = owner[torch.cat([scores[name].double().cpu() for name in names]).argsort(descending=True, stable=True)]
-    smallest = {name: _rounded_up(min(floor, width), width, round_to) for name, width in cost.widths.items()}
+    smallest = {name: _rounded_up(max(1, math.ceil(floor * width)), width, round_to) for name, width in cost.widths.items()}
 
     def widths_of(count: int) -> dict[str, int]:
         chosen = torch.bincount(ranked[:count], minlength=len(names)).tolist()

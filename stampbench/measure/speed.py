@@ -1,0 +1,104 @@
+"""Speed of a compact network against its dense self: interleaved in one process, every sample kept."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import nn
+
+from stampbench import seeding
+from stampbench.measure.phases import synchronize
+from stampbench.measure.provenance import device_name, provenance
+from stampbench.networks.initial import build, initialise
+from stampbench.record import Speed, Timing
+from stampbench.seeding import digest_of_json
+from stampbench.training import autocast
+
+TRAIN_BATCH, INFERENCE_BATCH = 128, 256
+WARMUPS = 2
+ROUNDS = {"train_step": 10, "latency": 30, "inference": 10}
+
+
+def speed_key(network: str, classes: int, input_size: int, widths: Mapping[str, int], precision: str) -> str:
+    """Names a measurement: speed depends on widths, device, threads, precision and torch's build, on nothing else."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    shape = [network, classes, input_size, dict(widths), precision, TRAIN_BATCH, INFERENCE_BATCH, ROUNDS]
+    return digest_of_json([*shape, device_name(device), torch.get_num_threads(), torch.__version__])
+
+
+def measure(
+    network: str,
+    classes: int,
+    input_size: int,
+    widths: Mapping[str, int],
+    dense_widths: Mapping[str, int],
+    precision: str,
+    device: torch.device,
+    executor: str,
+) -> Speed:
+    """Times a training step (batch 128) and inference (batches of 1 and 256) of both networks, in turn.
+
+    Images and labels are generated: speed does not depend on them.
+    """
+    pair = [_network(network, classes, w, device) for w in (dense_widths, widths)]
+
+    def timing(kind: str, batch_size: int, step: Callable[[nn.Module, torch.Tensor], object]) -> Timing:
+        stream = seeding.generator("speed", kind, 0)
+        images = torch.randn(batch_size, 3, input_size, input_size, generator=stream)
+        images = images.to(device, memory_format=torch.channels_last)
+        samples: tuple[list[float], list[float]] = ([], [])
+        for index in range(WARMUPS + ROUNDS[kind]):
+            for module, kept in zip(pair, samples, strict=True):
+                seconds = _seconds(lambda module=module: step(module, images), device)  # type: ignore[misc]
+                if index >= WARMUPS:
+                    kept.append(seconds)
+        return Timing(batch_size=batch_size, dense=samples[0], compact=samples[1])
+
+    labels = torch.arange(TRAIN_BATCH, device=device) % classes
+    optimizers = {module: torch.optim.SGD(module.parameters(), lr=1e-3, momentum=0.9, fused=True) for module in pair}
+
+    def train_step(module: nn.Module, images: torch.Tensor) -> None:
+        with autocast(device, precision):
+            logits = module(images)
+        loss = nn.functional.cross_entropy(logits.float(), labels)
+        optimizers[module].zero_grad(set_to_none=True)
+        loss.backward()
+        optimizers[module].step()
+
+    @torch.no_grad()
+    def infer(module: nn.Module, images: torch.Tensor) -> None:
+        with autocast(device, precision):
+            module(images)
+
+    trained = timing("train_step", TRAIN_BATCH, train_step)
+    for module in pair:
+        module.eval()
+    return Speed(
+        key=speed_key(network, classes, input_size, widths, precision),
+        network=network,
+        classes=classes,
+        input_size=input_size,
+        widths=dict(widths),
+        dense_widths=dict(dense_widths),
+        precision=precision,
+        train_step=trained,
+        latency=timing("latency", 1, infer),
+        inference=timing("inference", INFERENCE_BATCH, infer),
+        provenance=provenance(device, precision, executor),
+    )
+
+
+def _network(name: str, classes: int, widths: Mapping[str, int], device: torch.device) -> nn.Module:
+    network = build(name, classes, 1.0, widths)
+    initialise(network, *(seeding.generator("speed", part, 0) for part in ("initial-weights", "head")))
+    return network.to(device, memory_format=torch.channels_last).train()
+
+
+def _seconds(work: Callable[[], object], device: torch.device) -> float:
+    synchronize(device)
+    start = time.perf_counter()
+    work()
+    synchronize(device)
+    return time.perf_counter() - start

@@ -1,0 +1,1 @@
+"""From records to tables. Reads records and nothing else, and needs no torch."""

@@ -1,0 +1,156 @@
+"""Jobs and their records as tidy frames: one row a job, then one row a cell (a variant at a budget)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import median
+from typing import Any
+
+import pandas as pd
+
+from stampbench import registry
+from stampbench.contract import Granularity, Options
+from stampbench.job import Job
+from stampbench.record import Record, Timing
+from stampbench.statistics import summarise
+from stampbench.store import Store
+
+TABLE = ["target", "network", "width"]
+VARIANT = ["method", "variant", "start", "granularity", "kind", "keep"]
+SECONDS = ["pretrain_s", "prune_s", "train_s", "total_s"]
+SPEED_UPS = ["train_speed_up", "inference_speed_up"]
+MEASURES = ["top1", "top5", "params", "macs", *SECONDS, *SPEED_UPS]
+PLACE = ["display_name", "train", "validation", "test", "device", "fingerprint", "speed_device"]
+OUTCOMES = {"failed": "failed", "skipped": "skipped", "timeout": "timed out", "missing": "not run"}
+
+
+def job_frame(jobs: Sequence[Job], store: Store) -> pd.DataFrame:
+    """One row a job, in the jobs' order, whether or not it has a record.
+
+    Columns: `TABLE`, `VARIANT`, seed, key, status (the record's, or "missing"), reason, `MEASURES` (accuracies
+    in [0, 1], shares of dense parameters and MACs, seconds, ratios; NaN where unknown) and `PLACE`.
+    """
+    records = store.of(jobs)
+    variants = _variants(jobs)
+    rows = [_identity(job, variants) | _outcome(records.get(job.key), store) for job in jobs]
+    return pd.DataFrame(
+        rows, columns=[*TABLE, *VARIANT, "seed", "key", "status", "reason", *MEASURES, *PLACE]
+    )
+
+
+def cell_frame(jobs: pd.DataFrame) -> pd.DataFrame:
+    """One row a cell, in order of first appearance, over the finished jobs of a `job_frame`.
+
+    Columns: `TABLE`, `VARIANT`, planned and done (seeds), outcome (what became of the other seeds, "" if there
+    are none), and for each measure m its mean m, its sample deviation m_sd and its number of values m_n.
+    """
+    keys = [*TABLE, *VARIANT]
+    rows = [
+        dict(zip(keys, key, strict=True)) | _summary(group)
+        for key, group in jobs.groupby(keys, sort=False, dropna=False)
+    ]
+    return pd.DataFrame(rows)
+
+
+def speed_up(timing: Timing) -> float | None:
+    """Median over the interleaved pairs of dense over compact seconds; None without samples."""
+    ratios = [dense / compact for dense, compact in zip(timing.dense, timing.compact, strict=False)]
+    return median(ratios) if ratios else None
+
+
+def _identity(job: Job, variants: dict[str, str]) -> dict[str, Any]:
+    return {
+        "target": job.target,
+        "network": job.network,
+        "width": job.width,
+        "method": job.method,
+        "variant": variants[job.key],
+        "start": job.start.value,
+        "granularity": job.granularity.value,
+        "kind": job.budget.kind,
+        "keep": job.budget.keep,
+        "seed": job.seed,
+        "key": job.key,
+    }
+
+
+def _outcome(record: Record | None, store: Store) -> dict[str, Any]:
+    if record is None:
+        return {"status": "missing"}
+    place: dict[str, Any] = {
+        "device": record.provenance.device,
+        "fingerprint": record.provenance.fingerprint,
+    }
+    if data := record.data.get(record.job.target):
+        place |= data.model_dump(include={"display_name", "train", "validation", "test"})
+    head = {"status": record.status, "reason": record.reason, **place}
+    return head | _measures(record, store) if record.status == "done" else head
+
+
+def _measures(record: Record, store: Store) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    if accuracy := record.accuracy:
+        values |= {"top1": accuracy.top1, "top5": accuracy.top5}
+    if seconds := record.seconds:
+        values |= {f"{name}_s": getattr(seconds, name) for name in ("pretrain", "prune", "train", "total")}
+    if cost := record.cost:
+        values |= {"params": cost.params / cost.dense_params, "macs": cost.macs / cost.dense_macs}
+        if cost.params == cost.dense_params:
+            values |= dict.fromkeys(SPEED_UPS, 1.0)
+    speed = store.speed(record.speed) if record.speed else None
+    if speed is not None:
+        values |= {
+            "train_speed_up": speed_up(speed.train_step),
+            "inference_speed_up": speed_up(speed.inference),
+            "speed_device": speed.provenance.device,
+        }
+    return values
+
+
+def _summary(group: pd.DataFrame) -> dict[str, Any]:
+    done = group[group["status"] == "done"]
+    row: dict[str, Any] = {"planned": len(group), "done": len(done), "outcome": _shortfall(group)}
+    for measure in MEASURES:
+        summary = summarise(float(value) for value in done[measure].dropna())
+        row |= {measure: summary.mean, f"{measure}_sd": summary.sd, f"{measure}_n": summary.n}
+    return row
+
+
+def _shortfall(group: pd.DataFrame) -> str:
+    """Why seeds are missing: "2 of 8 seeds failed: diverged loss; 3 of 8 seeds not run"."""
+    counts: dict[str, int] = {}
+    for status, reason in zip(group["status"], group["reason"], strict=True):
+        if status != "done":
+            what = OUTCOMES[status] + (f": {reason}" if isinstance(reason, str) and reason else "")
+            counts[what] = counts.get(what, 0) + 1
+    of = f"of {len(group)} {'seed' if len(group) == 1 else 'seeds'}"
+    return "; ".join(f"{count} {of} {what}" for what, count in counts.items())
+
+
+def _variants(jobs: Sequence[Job]) -> dict[str, str]:
+    """Job keys to variant names, such as "magnitude, global"; in full where two option sets would share one."""
+    defaults = {method: _defaults(method) for method in {job.method for job in jobs}}
+    names = {job.key: _variant(job, defaults[job.method], full=False) for job in jobs}
+    option_sets: dict[str, set[str]] = {}
+    for job in jobs:
+        option_sets.setdefault(names[job.key], set()).add(repr(job.options))
+    ambiguous = [job for job in jobs if len(option_sets[names[job.key]]) > 1]
+    return names | {job.key: _variant(job, defaults[job.method], full=True) for job in ambiguous}
+
+
+def _defaults(method: str) -> dict[str, Any]:
+    options: type[Options] = registry.METHODS.load(method).Options
+    return options.model_construct().model_dump(mode="json")
+
+
+def _variant(job: Job, defaults: dict[str, Any], *, full: bool) -> str:
+    chosen = {name: value for name, value in job.options.items() if defaults.get(name, ...) != value}
+    weights = ["single weights"] if job.granularity is Granularity.WEIGHT else []
+    return ", ".join([job.method, *weights, *(_option(name, value, full) for name, value in chosen.items())])
+
+
+def _option(name: str, value: Any, full: bool) -> str:
+    words = name.replace("_", " ")
+    if isinstance(value, bool):
+        return words if value else f"no {words}"
+    return value if isinstance(value, str) and not full else f"{words} {value}"

@@ -1,0 +1,89 @@
+"""Tables as LaTeX with booktabs, to be \\input into a document."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from stampbench.report.marks import mark
+from stampbench.report.sections import Section
+from stampbench.report.tables import Entry, Table
+
+SUFFIX = ".tex"
+_ESCAPES = str.maketrans(
+    {
+        "\\": r"\textbackslash{}",
+        "{": r"\{",
+        "}": r"\}",
+        "%": r"\%",
+        "&": r"\&",
+        "#": r"\#",
+        "_": r"\_",
+        "$": r"\$",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        "|": r"\textbar{}",
+        '"': r"\textquotedbl{}",
+        "-": "{-}",
+        "[": "{[}",
+        "]": "{]}",
+        "–": "--",
+        "±": r"$\pm$",
+        "×": r"$\times$",
+        "†": r"\dag{}",
+        "‡": r"\ddag{}",
+        "§": r"\S{}",
+        "¶": r"\P{}",
+    }
+)
+
+
+def document(sections: Iterable[Section]) -> str:
+    """Sections one after the other; a fragment without preamble."""
+    return "% Needs \\usepackage{booktabs}.\n" + "".join(f"\n{_section(section)}" for section in sections)
+
+
+def table(content: Table) -> str:
+    """A table float: caption, label, booktabs rules, footnotes below."""
+    layout = "".join("r" if column.number else "l" for column in content.columns)
+    lines = [
+        r"\begin{table}[htbp]",
+        r"\centering\scriptsize\setlength{\tabcolsep}{3pt}",
+        rf"\caption{{{escape(content.caption)}}}",
+        rf"\label{{tab:{content.name}}}",
+        rf"\begin{{tabular}}{{{layout}}}",
+        r"\toprule",
+        _row(escape(column.heading) for column in content.columns),
+        r"\midrule",
+        *(_row(_entry(entry) for entry in row) for row in content.rows),
+        r"\bottomrule",
+        r"\end{tabular}",
+        *(rf"\par {_mark(index)} {escape(text)}" for index, text in enumerate(content.notes)),
+        r"\end{table}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def escape(text: str) -> str:
+    """Plain text with every character that TeX would read, on one line."""
+    return " ".join(text.split()).translate(_ESCAPES)
+
+
+def _section(section: Section) -> str:
+    title = rf"\paragraph{{{escape(section.title)}}}"
+    return "\n".join(
+        [f"{title}\n", *map(table, section.tables), *(f"{escape(r)}\n" for r in section.remarks)]
+    )
+
+
+def _row(fields: Iterable[str]) -> str:
+    return " & ".join(fields) + r" \\"
+
+
+def _entry(entry: Entry) -> str:
+    return escape(entry.text) + ("" if entry.note is None else _mark(entry.note))
+
+
+def _mark(index: int) -> str:
+    return rf"\textsuperscript{{{escape(mark(index))}}}"

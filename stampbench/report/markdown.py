@@ -1,0 +1,48 @@
+"""Tables as GitHub-flavoured Markdown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from tabulate import tabulate
+
+from stampbench.report.marks import mark
+from stampbench.report.sections import Section
+from stampbench.report.tables import Entry, Table
+
+SUFFIX = ".md"
+
+
+def document(sections: Iterable[Section]) -> str:
+    """Sections under headings of level 2."""
+    return "\n".join(_section(section) for section in sections)
+
+
+def table(content: Table) -> str:
+    """Caption, pipe table and footnotes."""
+    body = tabulate(
+        [[_entry(entry) for entry in row] for row in content.rows],
+        headers=[escape(column.heading) for column in content.columns],
+        tablefmt="pipe",
+        colalign=["right" if column.number else "left" for column in content.columns],
+        disable_numparse=True,
+    )
+    notes = "".join(f"\n{mark(index)} {escape(text)}  " for index, text in enumerate(content.notes))
+    return f"**{escape(content.caption)}**\n\n{body}\n" + (f"{notes}\n" if notes else "")
+
+
+def escape(text: str) -> str:
+    """Plain text with every character that Markdown would read, on one line."""
+    return re.sub(r"([\\`*_\[\]<>|~])", r"\\\1", " ".join(text.split()))
+
+
+def _section(section: Section) -> str:
+    parts = [f"## {escape(section.title)}\n", *(table(content) for content in section.tables)]
+    if section.remarks:
+        parts.append("".join(f"- {escape(remark)}\n" for remark in section.remarks))
+    return "\n".join(parts)
+
+
+def _entry(entry: Entry) -> str:
+    return escape(entry.text) + ("" if entry.note is None else f" {mark(entry.note)}")

@@ -1,0 +1,10 @@
+"""Footnote marks in their customary order."""
+
+from __future__ import annotations
+
+MARKS = "†‡§¶"
+
+
+def mark(index: int) -> str:
+    """The mark of the footnote with that index: †, ‡, §, ¶, then each doubled, and so on."""
+    return MARKS[index % len(MARKS)] * (1 + index // len(MARKS))

@@ -1,0 +1,232 @@
+"""Cells as tables: captions, columns, entries and footnotes in plain text, for any renderer."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+import pandas as pd
+
+from stampbench.job import Job
+from stampbench.report.cells import TABLE, VARIANT
+
+DASH = "–"
+NOT_MEASURED = "not measured"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A heading; numbers are set flush right."""
+
+    heading: str
+    number: bool = True
+
+
+@dataclass(frozen=True)
+class Entry:
+    """The text of one field, and the index of its footnote in the table's notes."""
+
+    text: str
+    note: int | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table in plain text, unescaped. `name` serves as label and file name."""
+
+    name: str
+    caption: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Entry, ...], ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What one set of tables shows: its suite, preset, precision and protocol, all from the jobs' own protocol."""
+
+    suite: str
+    preset: str
+    job: Job
+
+    def name(self, *parts: str) -> str:
+        """A label made of letters, digits, dots and hyphens."""
+        words = [self.suite, self.preset, *parts, self.job.protocol.precision]
+        return re.sub(r"[^A-Za-z0-9.]+", "-", "-".join(words))
+
+    @property
+    def conditions(self) -> str:
+        """Epochs, precision and protocol version."""
+        protocol = self.job.protocol
+        epochs = "1 epoch" if protocol.epochs == 1 else f"{protocol.epochs} epochs"
+        return f"{epochs}, {protocol.precision}, protocol version {self.job.protocol_version}"
+
+
+def target_tables(jobs: pd.DataFrame, cells: pd.DataFrame, scope: Scope) -> list[Table]:
+    """One table per target × network × width, in order of first appearance."""
+    tables = []
+    for (target, network, width), part in cells.groupby(TABLE, sort=False):
+        of = jobs[(jobs["target"] == target) & (jobs["network"] == network) & (jobs["width"] == width)]
+        tables.append(_target_table(of, part, scope, f"{network} × {width:g}"))
+    return tables
+
+
+def summary_table(jobs: pd.DataFrame, cells: pd.DataFrame, scope: Scope) -> Table:
+    """Top-1 of every variant, start and budget on every target × network × width."""
+    notes = _Notes()
+    places = list(cells.groupby(TABLE, sort=False).groups)
+    by_place = {
+        (*place, *variant): cell
+        for cell in _dicts(cells)
+        for place, variant in [(tuple(cell[k] for k in TABLE), tuple(cell[k] for k in VARIANT))]
+    }
+    variants = list(dict.fromkeys(key[len(TABLE) :] for key in by_place))
+    rows = []
+    for variant in variants:
+        found = [by_place.get((*place, *variant)) for place in places]
+        rows.append(
+            (*_head(dict(zip(VARIANT, variant, strict=True))), *(_summary_entry(c, notes) for c in found))
+        )
+    names = {target: _display_name(part, str(target)) for target, part in jobs.groupby("target", sort=False)}
+    headings = [f"{names[target]}, {network} × {width:g}" for target, network, width in places]
+    return Table(
+        name=scope.name("summary"),
+        caption=f"{scope.suite}, {scope.preset} preset: top-1 accuracy on test images in %, mean ± sd over "
+        f"seeds; {scope.conditions}; {_devices(jobs)}.",
+        columns=(*_HEAD, *(Column(heading) for heading in headings)),
+        rows=tuple(rows),
+        notes=notes.texts,
+    )
+
+
+@dataclass
+class _Notes:
+    """Footnotes of one table, each text once, in order of first use."""
+
+    _indices: dict[str, int] = field(default_factory=dict)
+
+    def index(self, text: str) -> int:
+        return self._indices.setdefault(text, len(self._indices))
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        return tuple(self._indices)
+
+
+def _accuracy(cell: dict[str, Any], measure: str) -> str:
+    mean, sd = cell[measure], cell[f"{measure}_sd"]
+    return f"{100 * mean:.2f}" if pd.isna(sd) else f"{100 * mean:.2f} ± {100 * sd:.2f}"
+
+
+def _percent(cell: dict[str, Any], measure: str) -> str:
+    return f"{100 * cell[measure]:.1f}"
+
+
+def _seconds(cell: dict[str, Any], measure: str) -> str:
+    seconds = cell[measure]
+    return f"{seconds:.0f}" if seconds >= 100 or seconds == 0 else f"{seconds:.1f}"
+
+
+def _ratio(cell: dict[str, Any], measure: str) -> str:
+    return f"{cell[measure]:.2f}×"
+
+
+_HEAD = (Column("method", number=False), Column("start", number=False), Column("budget"))
+_MEASURES: dict[str, tuple[str, Callable[[dict[str, Any], str], str]]] = {
+    "top1": ("top-1 %", _accuracy),
+    "top5": ("top-5 %", _accuracy),
+    "params": ("parameters %", _percent),
+    "macs": ("MACs %", _percent),
+    "pretrain_s": ("pretrain s", _seconds),
+    "prune_s": ("prune s", _seconds),
+    "train_s": ("train s", _seconds),
+    "total_s": ("total s", _seconds),
+    "train_speed_up": ("training speed-up", _ratio),
+    "inference_speed_up": ("inference speed-up", _ratio),
+}
+
+
+def _target_table(jobs: pd.DataFrame, cells: pd.DataFrame, scope: Scope, network: str) -> Table:
+    notes = _Notes()
+    # Top-5 is recorded where there are at least 100 classes.
+    measures = [measure for measure in _MEASURES if measure != "top5" or cells["top5"].notna().any()]
+    rows = tuple(
+        (*_head(cell), _count(cell, notes), *(_entry(cell, measure, notes) for measure in measures))
+        for cell in _dicts(cells)
+    )
+    target = str(cells["target"].iloc[0])
+    return Table(
+        name=scope.name(target, network),
+        caption=_caption(jobs, scope, f"{_display_name(jobs, target)}, {network}"),
+        columns=(*_HEAD, Column("n"), *(Column(_MEASURES[measure][0]) for measure in measures)),
+        rows=rows,
+        notes=notes.texts,
+    )
+
+
+def _head(cell: dict[str, Any]) -> tuple[Entry, Entry, Entry]:
+    share = Fraction(cell["keep"]).limit_denominator(1000)
+    kind = "MACs" if cell["kind"] == "macs" else "weights"
+    budget = DASH if share == 1 else f"{share} {kind}"
+    return Entry(cell["variant"]), Entry(cell["start"]), Entry(budget)
+
+
+def _count(cell: dict[str, Any], notes: _Notes) -> Entry:
+    if not cell["outcome"]:
+        return Entry(str(cell["done"]))
+    return Entry(f"{cell['done']} of {cell['planned']}", notes.index(cell["outcome"]))
+
+
+def _entry(cell: dict[str, Any], measure: str, notes: _Notes) -> Entry:
+    """A number, or a dash whose footnote says why there is none."""
+    if pd.isna(cell[measure]):
+        return Entry(DASH, notes.index(NOT_MEASURED if cell["done"] else cell["outcome"]))
+    known, done = cell[f"{measure}_n"], cell["done"]
+    note = notes.index(f"measured for {known} of {done} seeds") if known < done else None
+    return Entry(_MEASURES[measure][1](cell, measure), note)
+
+
+def _summary_entry(cell: dict[str, Any] | None, notes: _Notes) -> Entry:
+    if cell is None:
+        return Entry(DASH, notes.index("not in the suite"))
+    entry = _entry(cell, "top1", notes)
+    return Entry(entry.text, notes.index(cell["outcome"])) if cell["outcome"] else entry
+
+
+def _caption(jobs: pd.DataFrame, scope: Scope, subject: str) -> str:
+    counts = {role: _distinct(jobs[role].dropna().astype(int)) for role in ("train", "validation", "test")}
+    images = (
+        f"{counts['train']} training, {counts['validation']} validation and {counts['test']} test images"
+        if counts["test"]
+        else "image counts unknown"
+    )
+    return (
+        f"{subject} ({scope.suite}, {scope.preset} preset): {images}; {scope.conditions}; {_devices(jobs)}. "
+        "Accuracy on test images, mean ± sd over n seeds; the other columns are means; "
+        "speed-ups are over the dense network."
+    )
+
+
+def _display_name(jobs: pd.DataFrame, target: str) -> str:
+    return _distinct(jobs["display_name"].dropna()) or f"{target} (no data used yet)"
+
+
+def _devices(jobs: pd.DataFrame) -> str:
+    """Where the numbers come from; several devices, or numerics, are said to be so."""
+    devices, numerics = jobs["device"].dropna().unique(), jobs["fingerprint"].nunique()
+    where = _distinct(devices) or "no device yet"
+    mixed = "mixed devices: " if len(devices) > 1 else ""
+    fingerprints = f" ({numerics} numeric fingerprints: bits may differ)" if numerics > 1 else ""
+    elsewhere = _distinct(d for d in jobs["speed_device"].dropna().unique() if d not in devices)
+    return f"{mixed}{where}{fingerprints}" + (f", speed-ups on {elsewhere}" if elsewhere else "")
+
+
+def _distinct(values: Iterable[Any]) -> str:
+    return " / ".join(sorted({str(value) for value in values}))
+
+
+def _dicts(cells: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    return ({str(name): value for name, value in row.items()} for row in cells.to_dict("records"))

@@ -1,0 +1,355 @@
+"""One job to one record: the protocol, readable from top to bottom."""
+
+from __future__ import annotations
+
+import math
+import traceback
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from stampbench import pretraining, registry, seeding
+from stampbench.artefacts import Artefacts, digest_of_spec
+from stampbench.contract import (
+    Artefact,
+    ArtefactSpec,
+    BudgetError,
+    Granularity,
+    Method,
+    Plan,
+    Start,
+    Task,
+    Weights,
+)
+from stampbench.data import catalogue, packed
+from stampbench.data.catalogue import CustomDataset, Dataset
+from stampbench.data.loader import EpochLoader, evaluation_batches
+from stampbench.data.split import make_task, test_split
+from stampbench.errors import UserError
+from stampbench.job import Job
+from stampbench.measure import memory, speed
+from stampbench.measure.cost import CostModel
+from stampbench.measure.phases import PhaseClock
+from stampbench.measure.provenance import provenance
+from stampbench.networks.initial import build, initialise, initialise_head
+from stampbench.progress import Observer
+from stampbench.pruning.compact import compact, widths_of
+from stampbench.pruning.groups import channel_groups
+from stampbench.pruning.masks import apply_weight_masks
+from stampbench.record import Accuracy, ArtefactUse, Cost, DataUse, Record, Seconds
+from stampbench.store import Store
+from stampbench.training import Recipe, Trainer, evaluate, fit
+
+EVALUATION_BATCH = 256
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What jobs run on: the store, the artefacts, a device, the user's own datasets, who watches."""
+
+    store: Store
+    artefacts: Artefacts
+    custom: Mapping[str, CustomDataset]
+    device: torch.device
+    observer: Observer
+    executor: str
+
+
+@dataclass(frozen=True)
+class JobContext:
+    """The `Context` of one job: streams keyed by its target and seed, and its clock."""
+
+    device: torch.device
+    precision: str
+    round_to: int
+    floor: float
+    dataset: str
+    seed: int
+    clock: PhaseClock
+
+    def generator(self, purpose: str) -> torch.Generator:
+        """A stream of the methods' own: no purpose of theirs can meet one of the harness's."""
+        return seeding.generator(f"method/{purpose}", self.dataset, self.seed)
+
+    def phase(self, name: str) -> AbstractContextManager[None]:
+        """A named phase of the job's clock."""
+        return self.clock.phase(name)
+
+
+def run(job: Job, bench: Bench) -> Record:
+    """Runs a job. Whatever goes wrong in it becomes a failed record; only `UserError` is raised."""
+    configure(job)
+    try:
+        return _run(job, bench)
+    except UserError:
+        raise
+    except Exception as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        return Record(
+            key=job.key,
+            job=job,
+            status="failed",
+            reason=f"{type(error).__name__}: {error} ({place.name}, line {place.lineno})",
+            provenance=provenance(bench.device, job.protocol.precision, bench.executor),
+        )
+
+
+def configure(job: Job) -> None:
+    """The process-wide settings of a job: its threads, and algorithms whose bits repeat."""
+    torch.set_num_threads(job.protocol.threads)
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    torch.backends.cudnn.benchmark = False
+
+
+def _run(job: Job, bench: Bench) -> Record:
+    protocol, device = job.protocol, bench.device
+    method: Method = _method(job)
+    uses, specs = _make_artefacts(job, method, bench)
+
+    memory.reset_peak(device)
+    clock = PhaseClock(device)
+    context = _context(job, job.target, job.seed, clock, device)
+    with clock.phase("data"):
+        dataset = catalogue.resolve(job.target, bench.custom)
+        data = packed.load(job.target, bench.custom)
+        # Drawn by the artefact seed: a target-pretrained start has trained on these images and on no others.
+        split_seed = seeding.artefact_seed(job.seed)
+        task, split_digest = make_task(
+            data, dataset, protocol.train_images, protocol.validation_images, split_seed, device
+        )
+        test = test_split(data, device)
+    with clock.phase("start"):
+        network, digests = _start(job, task, specs.get(pretraining.KIND), bench)
+        loader = _loader(job, task, dataset)
+        artefacts = {kind: bench.artefacts.load(spec) for kind, spec in specs.items() if kind != pretraining.KIND}
+    with clock.phase("prune"):
+        if method.needs_data and job.start is Start.REFERENCE:
+            _head_steps(network, job, task, dataset)
+        groups = channel_groups(network, task.input_size)
+        cost = CostModel.of(network, groups, task.input_size)
+        plan = method.plan(network, task, job.budget, artefacts, context)
+        pruned, masks = _realise(network, plan, job, task)
+    trainer = Trainer(pruned, loader, Recipe.of(protocol, protocol.learning_rate.of(job.start), protocol.epochs), masks)
+    history = fit(
+        trainer,
+        lambda: evaluation_batches(task.validation, dataset, task.mean, task.std, EVALUATION_BATCH),
+        clock,
+        lambda epoch, loss, top1: bench.observer.epoch(job.label, epoch, protocol.epochs, loss, top1),
+    )
+    with clock.phase("evaluate"):
+        batches = evaluation_batches(test, dataset, task.mean, task.std, EVALUATION_BATCH)
+        top1, top5 = evaluate(pruned, batches, protocol.precision)
+    peak = memory.peak_mib(device)
+    seconds = _seconds(clock, uses, history.seconds)
+
+    costs = _cost(job, cost, plan)
+    return Record(
+        key=job.key,
+        job=job,
+        status="done",
+        accuracy=Accuracy(
+            top1=top1,
+            top5=top5 if task.classes >= 100 else None,
+            validation_top1=history.accuracy,
+            train_loss=history.loss,
+        ),
+        cost=costs,
+        seconds=seconds,
+        peak_memory_mib=peak,
+        speed=_measured_speed(job, task, costs.widths, cost.widths, bench),
+        artefacts=uses,
+        digests=digests | loader.digests() | {"split": split_digest},
+        data={
+            "target": DataUse(
+                name=job.target,
+                display_name=data.manifest.display_name,
+                train=len(task.train),
+                validation=len(task.validation),
+                test=len(test),
+                source=data.manifest.source,
+                digest=data.manifest.digest,
+            )
+        },
+        notes=dict(plan.notes),
+        provenance=provenance(device, protocol.precision, bench.executor),
+    )
+
+
+def _method(job: Job) -> Method:
+    found: type[Method] = registry.METHODS.load(job.method)
+    return found(found.Options.model_validate(job.options))
+
+
+def _context(job: Job, dataset: str, seed: int, clock: PhaseClock, device: torch.device) -> JobContext:
+    protocol = job.protocol
+    return JobContext(device, protocol.precision, protocol.round_to, protocol.floor, dataset, seed, clock)
+
+
+def _make_artefacts(job: Job, method: Method, bench: Bench) -> tuple[list[ArtefactUse], dict[str, ArtefactSpec]]:
+    """Makes what is missing, outside the job's clock; returns what the job rests on and the specs by kind."""
+    start = pretraining.spec_of(job, bench.custom)
+    specs = [*([start] if start else []), *method.artefacts(job)]
+    uses = []
+    for spec in specs:
+        reused = bench.artefacts.ensure(
+            spec,
+            lambda spec=spec: _make(spec, job, method, bench),  # type: ignore[misc]
+            provenance(bench.device, job.protocol.precision, bench.executor),
+        )
+        made = bench.artefacts.load(spec)
+        digest = digest_of_spec(spec)
+        uses.append(ArtefactUse(kind=spec.kind, scope=spec.scope, digest=digest, seconds=made.seconds, reused=reused))
+    return uses, {spec.kind: spec for spec in specs}
+
+
+def _make(spec: ArtefactSpec, job: Job, method: Method, bench: Bench) -> Artefact:
+    label = f"{spec.kind} {spec.network} × {spec.width:g} on {spec.dataset}, seed {spec.seed}"
+    bench.observer.artefact_started(label)
+    if spec.kind == pretraining.KIND:
+        epochs = int(spec.recipe["epochs"])
+        return pretraining.pretrain(
+            spec,
+            bench.custom,
+            bench.device,
+            lambda epoch, loss, top1: bench.observer.epoch(label, epoch, epochs, loss, top1),
+        )
+    return method.prepare(spec, _context(job, spec.dataset, spec.seed, PhaseClock(bench.device), bench.device))
+
+
+def _start(
+    job: Job, task: Task, pretrained: ArtefactSpec | None, bench: Bench
+) -> tuple[nn.Module, dict[str, str]]:
+    """The dense network that pruning starts from, and digests of its weights and of its head.
+
+    The head belongs to the start: drawn for random and reference weights, trained for target weights.
+    """
+    network = build(job.network, task.classes, job.width)
+    body, head = (seeding.generator(purpose, job.target, job.seed) for purpose in ("initial-weights", "head"))
+    if pretrained is None:
+        initialise(network, body, head)
+    else:
+        tensors = dict(bench.artefacts.load(pretrained).tensors)
+        if job.start is Start.REFERENCE:
+            initialise_head(network, head)
+            tensors |= {name: t for name, t in network.state_dict().items() if name.startswith("head.")}
+        network.load_state_dict(tensors)
+    network.to(bench.device, memory_format=torch.channels_last)
+    state = network.state_dict()
+    digests = {
+        "initial_weights": seeding.digest_of(*(t for name, t in state.items() if not name.startswith("head."))),
+        "head": seeding.digest_of(*(t for name, t in state.items() if name.startswith("head."))),
+    }
+    return network, digests
+
+
+def _loader(job: Job, task: Task, dataset: Dataset) -> EpochLoader:
+    order, draws = (seeding.generator(purpose, job.target, job.seed) for purpose in ("batch-order", "augmentation"))
+    return EpochLoader(task.train, dataset, task.mean, task.std, job.protocol.batch_size, order, draws)
+
+
+def _head_steps(network: nn.Module, job: Job, task: Task, dataset: Dataset) -> None:
+    """The same first steps of head and weights for every method that reads the data from reference weights."""
+    protocol, steps = job.protocol, job.protocol.head_steps
+    order, draws = (
+        seeding.generator(f"head-steps/{purpose}", job.target, job.seed) for purpose in ("batch-order", "augmentation")
+    )
+    loader = EpochLoader(task.train, dataset, task.mean, task.std, protocol.batch_size, order, draws)
+    epochs = math.ceil(steps / len(loader))
+    trainer = Trainer(network, loader, Recipe.of(protocol, protocol.learning_rate.reference, max(1, epochs)))
+    network.train()
+    taken = 0
+    while taken < steps:
+        for images, labels in loader.epoch():
+            if taken < steps:
+                trainer.step(images, labels)
+                taken += 1
+
+
+def _realise(
+    network: nn.Module, plan: Plan, job: Job, task: Task
+) -> tuple[nn.Module, Mapping[str, torch.Tensor] | None]:
+    """The plan carried out: channels removed, or weights masked; and the masks that training must hold."""
+    if isinstance(plan.weights, Mapping):
+        network.load_state_dict(plan.weights)
+    body, head = (seeding.generator(purpose, job.target, job.seed) for purpose in ("initial-weights", "head"))
+    if job.granularity is Granularity.WEIGHT:
+        if plan.weights is Weights.FRESH:
+            initialise(network, body, head)
+        masks = {name: mask.to(next(network.parameters()).device) for name, mask in plan.keep.items()}
+        apply_weight_masks(network, masks)
+        return network, masks
+    groups = channel_groups(network, task.input_size)
+    if plan.weights is Weights.FRESH:
+        small = build(job.network, task.classes, job.width, widths_of(plan.keep))
+        initialise(small, body, head)
+        small.to(next(network.parameters()).device)
+    else:
+        small = compact(network, groups, plan.keep, task.input_size)
+    return small.to(memory_format=torch.channels_last), None
+
+
+def _cost(job: Job, cost: CostModel, plan: Plan) -> Cost:
+    """What the pruned network costs. Raises `BudgetError` if that is more than the budget."""
+    if job.granularity is Granularity.WEIGHT:
+        kept = sum(int(mask.sum()) for mask in plan.keep.values())
+        prunable = sum(mask.numel() for mask in plan.keep.values())
+        budget, used, widths = math.floor(job.budget.keep * prunable), kept, dict(cost.widths)
+        params, macs = cost.params() - (prunable - kept), cost.macs()
+    else:
+        widths = widths_of(plan.keep)
+        params, macs = cost.params(widths), cost.macs(widths)
+        budget, used = math.floor(job.budget.keep * cost.macs()), macs
+    if used > budget:
+        raise BudgetError(f"the plan uses {used:,} {job.budget.kind}, its budget is {budget:,}")
+    return Cost(
+        params=params,
+        dense_params=cost.params(),
+        macs=macs,
+        dense_macs=cost.macs(),
+        macs_unused=budget - used,
+        widths=widths,
+        floored=list(plan.notes.get("floored", [])),
+    )
+
+
+def _seconds(clock: PhaseClock, uses: list[ArtefactUse], epochs: list[float]) -> Seconds:
+    phases = clock.seconds
+    pretrain = sum(use.seconds for use in uses if use.scope == "target")
+    prune = sum(value for name, value in phases.items() if name.split("/")[0] == "prune")
+    return Seconds(
+        pretrain=pretrain,
+        prune=prune,
+        train=phases["train"],
+        total=pretrain + prune + phases["train"],
+        evaluate=phases["evaluate"],
+        reference=sum(use.seconds for use in uses if use.scope == "reference"),
+        outside=clock.outside(),
+        phases=phases,
+        epochs=epochs,
+    )
+
+
+def _measured_speed(
+    job: Job, task: Task, widths: Mapping[str, int], dense_widths: Mapping[str, int], bench: Bench
+) -> str:
+    """The key of the speed at these widths on this device, measured if it has not been."""
+    precision = job.protocol.precision
+    key = speed.speed_key(job.network, task.classes, task.input_size, widths, precision)
+    if bench.store.speed(key) is None:
+        bench.store.put_speed(
+            speed.measure(
+                job.network,
+                task.classes,
+                task.input_size,
+                widths,
+                dense_widths,
+                precision,
+                bench.device,
+                bench.executor,
+            )
+        )
+    return key

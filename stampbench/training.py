@@ -1,0 +1,170 @@
+"""The one training loop: every method's network, and every pretrained one, is trained by it."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from stampbench.data.loader import EpochLoader
+from stampbench.job import Protocol
+from stampbench.measure.phases import PhaseClock
+from stampbench.pruning.masks import apply_weight_masks
+
+
+class DivergedError(ArithmeticError):
+    """The training loss stopped being a finite number."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """SGD with Nesterov momentum, linear warm-up, then cosine to zero (Loshchilov and Hutter, arXiv 1608.03983, eq. 5)."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    momentum: float
+    weight_decay: float
+    label_smoothing: float
+    warmup_epochs: float
+    precision: str
+
+    @classmethod
+    def of(cls, protocol: Protocol, learning_rate: float, epochs: int) -> Recipe:
+        """The protocol's recipe at this peak rate and length."""
+        return cls(
+            epochs=epochs,
+            batch_size=protocol.batch_size,
+            learning_rate=learning_rate,
+            momentum=protocol.momentum,
+            weight_decay=protocol.weight_decay,
+            label_smoothing=protocol.label_smoothing,
+            warmup_epochs=protocol.warmup_epochs,
+            precision=protocol.precision,
+        )
+
+    def rate(self, step: int, steps_per_epoch: int) -> float:
+        """The factor on the peak rate at a step counted from 0."""
+        warmup, total = self.warmup_epochs * steps_per_epoch, self.epochs * steps_per_epoch
+        if step < warmup:
+            return (step + 1) / (warmup + 1)
+        return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1.0, total - warmup)))
+
+
+@dataclass(frozen=True)
+class History:
+    """Per epoch: mean training loss, top-1 on validation in [0, 1], seconds of training."""
+
+    loss: list[float]
+    accuracy: list[float]
+    seconds: list[float]
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """bf16 where the precision says so; no scaling of the loss is needed."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
+
+
+class Trainer:
+    """Trains a network in place, an epoch at a time. `masks` {parameter: bool} hold through every step."""
+
+    def __init__(
+        self, network: nn.Module, loader: EpochLoader, recipe: Recipe, masks: Mapping[str, Tensor] | None = None
+    ) -> None:
+        self.network, self.loader, self.recipe = network, loader, recipe
+        self._masks = masks or {}
+        self._device = next(network.parameters()).device
+        self._optimizer = torch.optim.SGD(
+            network.parameters(),
+            lr=recipe.learning_rate,
+            momentum=recipe.momentum,
+            weight_decay=recipe.weight_decay,
+            nesterov=recipe.momentum > 0,
+            fused=True,
+        )
+        steps = len(loader)
+        self._schedule = torch.optim.lr_scheduler.LambdaLR(self._optimizer, lambda step: recipe.rate(step, steps))
+
+    def epoch(self) -> float:
+        """One pass over the loader; returns the mean loss. Raises `DivergedError`, once an epoch is over."""
+        self.network.train()
+        total = torch.zeros((), device=self._device)
+        for images, labels in self.loader.epoch():
+            total += self.step(images, labels)
+        mean = total.item() / len(self.loader)
+        if not math.isfinite(mean):
+            raise DivergedError(f"the training loss became {mean}; a lower learning rate may help")
+        return mean
+
+    def step(self, images: Tensor, labels: Tensor) -> Tensor:
+        """One optimiser step; returns the loss, a scalar still on the device."""
+        with autocast(self._device, self.recipe.precision):
+            logits = self.network(images)
+        loss = F.cross_entropy(logits.float(), labels, label_smoothing=self.recipe.label_smoothing)
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self._optimizer.step()
+        self._schedule.step()
+        if self._masks:
+            apply_weight_masks(self.network, self._masks, self._optimizer)
+        return loss.detach()
+
+
+def warm_up(trainer: Trainer) -> None:
+    """Two training steps and one evaluation on a copy with blank images, so that no kernel is first met on the clock."""
+    size, batch = trainer.loader.image_size, trainer.recipe.batch_size
+    device = next(trainer.network.parameters()).device
+    images = torch.zeros(batch, 3, size, size, device=device).to(memory_format=torch.channels_last)
+    labels = torch.zeros(batch, dtype=torch.int64, device=device)
+    copied = Trainer(copy.deepcopy(trainer.network), trainer.loader, trainer.recipe)
+    copied.network.train()
+    for _ in range(2):
+        copied.step(images, labels)
+    evaluate(copied.network, [(images, labels)], trainer.recipe.precision)
+
+
+def fit(
+    trainer: Trainer,
+    validation: Callable[[], Iterable[tuple[Tensor, Tensor]]],
+    clock: PhaseClock,
+    report: Callable[[int, float, float], None],
+) -> History:
+    """All epochs of the recipe, charged to "train", each followed by validation, charged to "evaluate"."""
+    history = History([], [], [])
+    with clock.phase("warm-up"):
+        warm_up(trainer)
+    for epoch in range(1, trainer.recipe.epochs + 1):
+        before = clock.seconds.get("train", 0.0)
+        with clock.phase("train"):
+            loss = trainer.epoch()
+        with clock.phase("evaluate"):
+            accuracy, _ = evaluate(trainer.network, validation(), trainer.recipe.precision)
+        history.loss.append(loss)
+        history.accuracy.append(accuracy)
+        history.seconds.append(clock.seconds["train"] - before)
+        report(epoch, loss, accuracy)
+    return history
+
+
+@torch.no_grad()
+def evaluate(
+    network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], precision: str
+) -> tuple[float, float]:
+    """Top-1 and top-5 accuracy in [0, 1], in eval mode. Logits that are not finite count as wrong."""
+    network.eval()
+    device = next(network.parameters()).device
+    hits, count = torch.zeros(2, dtype=torch.int64, device=device), 0
+    for images, labels in batches:
+        with autocast(device, precision):
+            logits = network(images).float()
+        best = logits.topk(min(5, logits.shape[1]), dim=1).indices
+        right = (best == labels[:, None]) & torch.isfinite(logits).all(dim=1, keepdim=True)
+        hits += torch.stack([right[:, :1].sum(), right.sum()])
+        count += len(labels)
+    top1, top5 = (hits.double() / count).tolist()
+    return top1, top5
