@@ -1,7 +1,7 @@
 """Fabricated protocols, jobs, records, speed measurements and toy methods; no file and no torch needed.
 
-Every function has complete defaults; keyword arguments replace single fields. `TOY_METHODS` are registry targets
-for tests that expand suites: `monkeypatch.setattr(registry, "METHODS", Registry("method", TOY_METHODS))`.
+Every function has complete defaults; keyword arguments replace fields. `TOY_METHODS` are registry targets for
+tests that expand suites: `monkeypatch.setattr(registry, "METHODS", Registry("method", TOY_METHODS))`.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ OUTCOMES = {"failed": "failed", "skipped": "skipped", "timeout": "timed out", "m
 def job_frame(jobs: Sequence[Job], store: Store) -> pd.DataFrame:
     """One row a job, in the jobs' order, whether or not it has a record.
 
-    Columns: `TABLE`, `VARIANT`, seed, key, status (the record's, or "missing"), reason, `MEASURES` (accuracies
+    Columns: `TABLE`, `VARIANT`, seed, key, status (the record's, or "missing"), reason, `MEASURES` (accuracy
     in [0, 1], shares of dense parameters and MACs, seconds, ratios; NaN where unknown) and `PLACE`.
     """
     records = store.of(jobs)
@@ -41,8 +41,8 @@ def job_frame(jobs: Sequence[Job], store: Store) -> pd.DataFrame:
 def cell_frame(jobs: pd.DataFrame) -> pd.DataFrame:
     """One row a cell, in order of first appearance, over the finished jobs of a `job_frame`.
 
-    Columns: `TABLE`, `VARIANT`, planned and done (seeds), outcome (what became of the other seeds, "" if there
-    are none), and for each measure m its mean m, its sample deviation m_sd and its number of values m_n.
+    Columns: `TABLE`, `VARIANT`, planned and done (seeds), outcome (what became of the other seeds, or ""),
+    and for each measure m its mean m, its sample deviation m_sd and its number of values m_n.
     """
     keys = [*TABLE, *VARIANT]
     rows = [
@@ -128,7 +128,7 @@ def _shortfall(group: pd.DataFrame) -> str:
 
 
 def _variants(jobs: Sequence[Job]) -> dict[str, str]:
-    """Job keys to variant names, such as "magnitude, global"; in full where two option sets would share one."""
+    """Job keys to variant names like "magnitude, global"; in full where two option sets would share one."""
     defaults = {method: _defaults(method) for method in {job.method for job in jobs}}
     names = {job.key: _variant(job, defaults[job.method], full=False) for job in jobs}
     option_sets: dict[str, set[str]] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from stampbench.report.marks import mark
@@ -24,11 +25,11 @@ _ESCAPES = str.maketrans(
         "<": r"\textless{}",
         ">": r"\textgreater{}",
         "|": r"\textbar{}",
-        '"': r"\textquotedbl{}",
-        "-": "{-}",
+        '"': "{''}",
+        "*": "{*}",
         "[": "{[}",
         "]": "{]}",
-        "–": "--",
+        "–": r"\textendash{}",
         "±": r"$\pm$",
         "×": r"$\times$",
         "†": r"\dag{}",
@@ -67,7 +68,9 @@ def table(content: Table) -> str:
 
 def escape(text: str) -> str:
     """Plain text with every character that TeX would read, on one line."""
-    return " ".join(text.split()).translate(_ESCAPES)
+    escaped = " ".join(text.split()).translate(_ESCAPES)
+    # Two hyphens in a row would become a dash.
+    return re.sub("-(?=-)", "-{}", escaped)
 
 
 def _section(section: Section) -> str:

@@ -46,7 +46,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Scope:
-    """What one set of tables shows: its suite, preset, precision and protocol, all from the jobs' own protocol."""
+    """What one set of tables shows; the protocol is the same in all of its jobs."""
 
     suite: str
     preset: str
@@ -68,36 +68,32 @@ class Scope:
 def target_tables(jobs: pd.DataFrame, cells: pd.DataFrame, scope: Scope) -> list[Table]:
     """One table per target × network × width, in order of first appearance."""
     tables = []
-    for (target, network, width), part in cells.groupby(TABLE, sort=False):
-        of = jobs[(jobs["target"] == target) & (jobs["network"] == network) & (jobs["width"] == width)]
-        tables.append(_target_table(of, part, scope, f"{network} × {width:g}"))
+    for place in _distinct_rows(cells, TABLE):
+        network = f"{place[1]} × {place[2]:g}"
+        tables.append(_target_table(_at(jobs, place), _at(cells, place), scope, network))
     return tables
 
 
 def summary_table(jobs: pd.DataFrame, cells: pd.DataFrame, scope: Scope) -> Table:
     """Top-1 of every variant, start and budget on every target × network × width."""
     notes = _Notes()
-    places = list(cells.groupby(TABLE, sort=False).groups)
-    by_place = {
-        (*place, *variant): cell
-        for cell in _dicts(cells)
-        for place, variant in [(tuple(cell[k] for k in TABLE), tuple(cell[k] for k in VARIANT))]
-    }
-    variants = list(dict.fromkeys(key[len(TABLE) :] for key in by_place))
-    rows = []
-    for variant in variants:
-        found = [by_place.get((*place, *variant)) for place in places]
-        rows.append(
-            (*_head(dict(zip(VARIANT, variant, strict=True))), *(_summary_entry(c, notes) for c in found))
+    places, variants = _distinct_rows(cells, TABLE), _distinct_rows(cells, VARIANT)
+    found = {tuple(cell[key] for key in [*TABLE, *VARIANT]): cell for cell in _dicts(cells)}
+    rows = tuple(
+        (
+            *_head(dict(zip(VARIANT, variant, strict=True))),
+            *(_summary_entry(found.get((*place, *variant)), notes) for place in places),
         )
-    names = {target: _display_name(part, str(target)) for target, part in jobs.groupby("target", sort=False)}
+        for variant in variants
+    )
+    names = {target: _display_name(jobs[jobs["target"] == target], target) for target, _, _ in places}
     headings = [f"{names[target]}, {network} × {width:g}" for target, network, width in places]
     return Table(
         name=scope.name("summary"),
         caption=f"{scope.suite}, {scope.preset} preset: top-1 accuracy on test images in %, mean ± sd over "
         f"seeds; {scope.conditions}; {_devices(jobs)}.",
         columns=(*_HEAD, *(Column(heading) for heading in headings)),
-        rows=tuple(rows),
+        rows=rows,
         notes=notes.texts,
     )
 
@@ -170,7 +166,7 @@ def _target_table(jobs: pd.DataFrame, cells: pd.DataFrame, scope: Scope, network
 def _head(cell: dict[str, Any]) -> tuple[Entry, Entry, Entry]:
     share = Fraction(cell["keep"]).limit_denominator(1000)
     kind = "MACs" if cell["kind"] == "macs" else "weights"
-    budget = DASH if share == 1 else f"{share} {kind}"
+    budget = "1" if share == 1 else f"{share} {kind}"
     return Entry(cell["variant"]), Entry(cell["start"]), Entry(budget)
 
 
@@ -226,6 +222,15 @@ def _devices(jobs: pd.DataFrame) -> str:
 
 def _distinct(values: Iterable[Any]) -> str:
     return " / ".join(sorted({str(value) for value in values}))
+
+
+def _distinct_rows(cells: pd.DataFrame, columns: list[str]) -> list[tuple[Any, ...]]:
+    return [tuple(row) for row in cells[columns].drop_duplicates().itertuples(index=False)]
+
+
+def _at(frame: pd.DataFrame, place: tuple[Any, ...]) -> pd.DataFrame:
+    """The rows of one target, network and width."""
+    return frame[(frame[TABLE] == list(place)).all(axis=1)]
 
 
 def _dicts(cells: pd.DataFrame) -> Iterator[dict[str, Any]]:

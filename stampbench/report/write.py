@@ -17,7 +17,7 @@ FORMATS: Final = {"md": markdown, "latex": latex}
 
 
 def write_report(suites: Sequence[Suite], store: Store, formats: Iterable[str], out: Path) -> list[Path]:
-    """Writes `out/<suite>.md` and `.tex` as asked and returns the paths; the same records give the same bytes.
+    """Writes `out/<suite>.md` and `.tex` as asked; returns the paths. The same records give the same bytes.
 
     Raises `UserError` for an unknown format before anything is written.
     """

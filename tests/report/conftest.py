@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stampbench import registry
+from stampbench.store import Store
+from stampbench.suite import Suite
+from tests import factories
+
+
+@pytest.fixture(autouse=True)
+def toy_methods(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "METHODS", registry.Registry("method", factories.TOY_METHODS))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "results")
+
+
+@pytest.fixture
+def make_suite() -> Callable[..., Suite]:
+    """A suite with one preset of one grid; keyword arguments replace the grid's fields."""
+
+    def make(precision: str = "fp32", title: str = "Toys", **grid: Any) -> Suite:
+        rows = [
+            "dense",
+            "random",
+            {"name": "magnitude", "options": {"scope": "global"}},
+            {"name": "magnitude", "start": "target"},
+        ]
+        whole = {
+            "targets": ["cifar10"],
+            "networks": ["vgg19"],
+            "width": 0.25,
+            "methods": rows,
+            "budgets": [0.25],
+        }
+        protocol = factories.protocol().model_dump() | {"precision": precision}
+        preset = {"protocol": protocol, "grid": [whole | {"seeds": 3} | grid]}
+        return Suite.model_validate({"name": "toys", "title": title, "presets": {"quick": preset}})
+
+    return make

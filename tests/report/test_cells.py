@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import pytest
+
+from stampbench.contract import Start
+from stampbench.report.cells import cell_frame, job_frame, speed_up
+from stampbench.store import Store
+from tests import factories
+
+
+def test_a_cell_is_the_mean_and_deviation_over_its_finished_seeds(store: Store) -> None:
+    jobs = [factories.job(seed=seed) for seed in range(4)]
+    for job, top1 in zip(jobs, [0.5, 0.7, 0.9], strict=False):
+        store.put(
+            factories.record(
+                job, top1=top1, seconds=factories.seconds(pretrain=2, prune=3, train=10 * job.seed)
+            )
+        )
+    (cell,) = cell_frame(job_frame(jobs, store)).to_dict("records")
+    assert (cell["planned"], cell["done"], cell["outcome"]) == (4, 3, "1 of 4 seeds not run")
+    assert cell["top1"] == pytest.approx(0.7)
+    assert cell["top1_sd"] == pytest.approx(0.2)
+    assert cell["total_s"] == pytest.approx((5 + 15 + 25) / 3)
+    assert (cell["params"], cell["macs"]) == (0.5, 0.25)
+
+
+def test_failed_records_never_enter_a_mean_and_are_told_by_reason(store: Store) -> None:
+    jobs = [factories.job(seed=seed) for seed in range(8)]
+    store.put(factories.record(jobs[0], top1=0.6))
+    store.put(factories.failed(jobs[1]))
+    store.put(factories.failed(jobs[2]))
+    store.put(factories.failed(jobs[3], "no room", status="skipped"))
+    store.put(factories.failed(jobs[4], "", status="timeout"))
+    (cell,) = cell_frame(job_frame(jobs, store)).to_dict("records")
+    assert cell["top1"] == pytest.approx(0.6)
+    assert cell["outcome"] == (
+        "2 of 8 seeds failed: diverged loss; 1 of 8 seeds skipped: no room; "
+        "1 of 8 seeds timed out; 3 of 8 seeds not run"
+    )
+
+
+def test_cells_differ_by_every_part_of_the_variant(store: Store) -> None:
+    jobs = [
+        factories.job(),
+        factories.job(start=Start.TARGET),
+        factories.job(keep=0.5),
+        factories.job(options={"scope": "global"}),
+        factories.job(granularity="weight"),
+        factories.job(network="resnet18"),
+        factories.job(width=1.0),
+        factories.job(target="svhn"),
+    ]
+    assert len(cell_frame(job_frame(jobs, store))) == len(jobs)
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({"scope": "uniform", "rounds": 1, "rescale": False}, "magnitude"),
+        ({"scope": "global", "rounds": 1, "rescale": False}, "magnitude, global"),
+        ({"scope": "uniform", "rounds": 5, "rescale": True}, "magnitude, rounds 5, rescale"),
+    ],
+)
+def test_variants_name_options_that_are_not_the_defaults(
+    options: dict[str, object], name: str, store: Store
+) -> None:
+    assert list(job_frame([factories.job(options=options)], store)["variant"]) == [name]
+
+
+def test_options_that_read_alike_are_spelled_out(store: Store) -> None:
+    jobs = [factories.job(options={"scope": "rescale"}), factories.job(options={"rescale": True})]
+    assert list(job_frame(jobs, store)["variant"]) == ["magnitude, scope rescale", "magnitude, rescale"]
+
+
+def test_speed_up_is_the_median_of_the_pairs() -> None:
+    assert speed_up(factories.timing([3.0, 4.0, 100.0], [1.0, 2.0, 1.0])) == 3.0
+    assert speed_up(factories.timing([], [])) is None
+
+
+def test_speed_ups_come_from_the_store_and_are_one_for_the_dense_network(store: Store) -> None:
+    dense, pruned = factories.job("dense"), factories.job()
+    speed = factories.speed(
+        train_step=factories.timing([3.0], [2.0]), inference=factories.timing([4.0], [1.0])
+    )
+    store.put_speed(speed)
+    store.put(factories.record(dense))
+    store.put(factories.record(pruned, speed=speed.key))
+    frame = job_frame([dense, pruned], store)
+    assert list(frame["train_speed_up"]) == [1.0, 1.5]
+    assert list(frame["inference_speed_up"]) == [1.0, 4.0]
