@@ -46,7 +46,7 @@ SuiteName = Annotated[
     str, typer.Argument(metavar="SUITE", help="A suite file, or the name of one in suites/.")
 ]
 PresetName = Annotated[str | None, typer.Option("--preset", help="Size of the campaign; default: by device.")]
-Results = Annotated[Path, typer.Option("--results", help="The pool of records.")]
+Results = Annotated[Path, typer.Option("--results", envvar="STAMPBENCH_RESULTS", help="The pool of records.")]
 DatasetName = Annotated[str, typer.Argument(metavar="NAME", help="A dataset of `list datasets`.")]
 
 app = typer.Typer(
@@ -124,7 +124,7 @@ def report(
     """Write the tables of one suite or of all, and print them."""
     from stampbench import suite as suites
     from stampbench.campaign import suite_files, suite_path
-    from stampbench.report import write_report
+    from stampbench.report.write import write_report
     from stampbench.store import Store
 
     paths = [suite_path(suite)] if suite else suite_files()
@@ -171,9 +171,8 @@ def fetch(name: DatasetName) -> None:
     from stampbench.data import packed
 
     manifest = packed.fetch(name).manifest
-    print(
-        f"{manifest.display_name}: {manifest.train} training and {manifest.test} test images, {manifest.digest}"
-    )
+    counts = f"{manifest.train} training and {manifest.test} test images"
+    print(f"{manifest.display_name}: {counts}, digest {manifest.digest}")
 
 
 @data_app.command()

@@ -47,8 +47,8 @@ class Experience:
     """Records, indexed by how near they are to a job.
 
     A job takes the median of its nearest finished records: of the same cell, else of the same method, else of
-    the same network; always of the same precision, and made on CUDA or not as `cuda` says. Outside its cell it
-    is scaled by epochs × images × pixels, and by the share of MACs where the budgets differ.
+    the same network; always of the same precision, and made on CUDA or not as `cuda` says. Outside its cell
+    it is scaled by epochs × images × pixels, and by the share of MACs where the budgets differ.
     """
 
     def __init__(self, records: Iterable[Record], cuda: bool = False) -> None:

@@ -1,0 +1,76 @@
+import ctypes
+import subprocess
+import sys
+
+import pytest
+
+from stampbench import hardware
+
+
+@pytest.fixture
+def cpu_info(tmp_path, monkeypatch):
+    path = tmp_path / "cpuinfo"
+    monkeypatch.setattr(hardware, "_CPU_INFO", path)
+    return path
+
+
+def test_cpu_as_the_kernel_tells(cpu_info):
+    cpu_info.write_text(
+        "processor : 0\nmodel name\t: Toy 9000 @ 1 GHz\nflags\t\t: fpu avx512_bf16\n\nprocessor : 1\n"
+    )
+    assert hardware.cpu_model() == "Toy 9000 @ 1 GHz"
+    assert hardware.cpu_flags() == {"fpu", "avx512_bf16"}
+
+
+def test_no_kernel_file(cpu_info):
+    assert hardware.cpu_flags() == frozenset()
+    assert hardware.cpu_model()
+
+
+@pytest.mark.parametrize(
+    ("devices", "flags", "precision"),
+    [(0, "fpu avx2", "fp32"), (0, "avx512_bf16", "bf16"), (0, "amx_bf16", "bf16"), (1, "fpu", "bf16")],
+)
+def test_precision(cpu_info, monkeypatch, devices, flags, precision):
+    cpu_info.write_text(f"flags : {flags}\n")
+    monkeypatch.setattr(hardware, "cuda_device_count", lambda: devices)
+    assert hardware.preferred_precision() == precision
+
+
+@pytest.mark.parametrize(
+    ("devices", "presets", "chosen"),
+    [
+        (0, ["paper", "quick"], "quick"),
+        (1, ["quick", "paper"], "paper"),
+        (0, ["demo"], "demo"),
+        (1, ["demo"], "demo"),
+    ],
+)
+def test_preset_by_device(monkeypatch, devices, presets, chosen):
+    class Suite:
+        pass
+
+    Suite.presets = dict.fromkeys(presets)
+    monkeypatch.setattr(hardware, "cuda_device_count", lambda: devices)
+    assert hardware.default_preset(Suite) == chosen
+
+
+def test_no_driver_is_no_device(monkeypatch):
+    def missing(name):
+        raise OSError(name)
+
+    monkeypatch.setattr(ctypes, "CDLL", missing)
+    assert hardware.cuda_device_count.__wrapped__() == 0
+
+
+def test_needs_no_torch_and_agrees_with_it():
+    code = """
+import sys
+from stampbench import hardware
+count = hardware.cuda_device_count()
+assert "torch" not in sys.modules
+import torch
+print(count == torch.cuda.device_count() or torch.version.cuda is None)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "True"

@@ -1,0 +1,92 @@
+import io
+
+import pytest
+from rich.console import Console
+
+from stampbench import progress
+from tests import factories
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def tell(observer: progress.Observer) -> None:
+    job = factories.job(seed=3)
+    observer.suite_started(3, 1, 7200.0)
+    observer.artefact_started("reference [seed 0]")
+    observer.job_started(job)
+    observer.epoch(job.label, 1, 2, 1.25, 0.625)
+    observer.epoch(job.label, 2, 2, 0.5, 0.75)
+    observer.job_finished(factories.record(job, top1=0.7))
+    observer.job_finished(factories.failed(factories.job(seed=4), "diverged loss"))
+    observer.note("one [more] thing")
+
+
+def test_lines_tell_every_epoch_and_every_job():
+    stream = io.StringIO()
+    with progress.progress_for(stream) as observer:
+        tell(observer)
+    lines = stream.getvalue().splitlines()
+    assert isinstance(observer, progress.PlainProgress)
+    assert lines[0] == "3 jobs, 1 done, 2 left, about 2.0 h"
+    assert sum("epoch 1/2, loss 1.250, accuracy 62.5%" in line for line in lines) == 1
+    assert sum("epoch 2/2, loss 0.500, accuracy 75.0%" in line for line in lines) == 1
+    assert any(line.strip().startswith("done: top-1 70.0% in 30 s; 1 left") for line in lines)
+    assert any("failed: diverged loss; 0 left" in line for line in lines)
+    assert lines[-1] == "one [more] thing"
+
+
+def test_lines_are_flushed_as_they_come():
+    class Stream(io.StringIO):
+        flushed = 0
+
+        def flush(self) -> None:
+            self.flushed += 1
+
+    stream = Stream()
+    tell(progress.PlainProgress(stream))
+    assert stream.flushed == len(stream.getvalue().splitlines())
+
+
+def test_bars_show_jobs_epochs_accuracy_and_time_left():
+    stream = Terminal()
+    console = Console(file=stream, width=200, force_terminal=True, color_system=None)
+    with progress.TerminalProgress(console) as observer:
+        observer.suite_started(3, 1, 7200.0)
+        observer.epoch("magnitude [x]", 1, 4, 1.25, 0.625)
+        observer._bars.refresh()
+    shown = stream.getvalue()
+    assert "1/3" in shown and "2 left, about 2.0 h" in shown
+    assert "magnitude [x]" in shown and "1/4" in shown and "accuracy 62.5%" in shown
+
+
+def test_bars_survive_everything_an_observer_is_told():
+    stream = Terminal()
+    with progress.progress_for(stream) as observer:
+        tell(observer)
+    assert isinstance(observer, progress.TerminalProgress)
+    assert "diverged loss" in stream.getvalue() and "one [more] thing" in stream.getvalue()
+
+
+def test_silence():
+    with progress.SilentProgress() as observer:
+        tell(observer)
+
+
+def test_time_left_is_the_estimate_then_the_pace(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    left = progress.TimeLeft(jobs=10, done=4, estimate=60.0)
+    now[0] += 15
+    assert left.seconds == 45
+    left.finished()
+    now[0] += 5
+    assert left.seconds == 20 * 5
+    assert progress.TimeLeft(jobs=2).seconds is None
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(45, "45 s"), (720, "12 min"), (12_600, "3.5 h")])
+def test_durations(seconds, words):
+    assert progress.duration(seconds) == words
