@@ -40,14 +40,14 @@ def find_archive(place: Path, source: str) -> Path | None:
     return next((path for path in candidates if path.exists()), None)
 
 
-def check_md5(data: bytes | Path, expected: str, where: Path) -> None:
+def check_md5(data: bytes | Path, expected: str, where: Path, name: str) -> None:
     """Raises `DataError` if the bytes, or the file's, have another MD5 than the authors' file."""
     with io.BytesIO(data) if isinstance(data, bytes) else data.open("rb") as stream:
         found = hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
     if found != expected:
         raise DataError(
             f"{where}: wrong checksum (MD5 {found}, not {expected}); it is truncated or damaged: "
-            "delete it and run `python -m stampbench data fetch NAME`, or put an intact copy there"
+            f"delete it and run `python -m stampbench data fetch {name}`, or put an intact copy there"
         )
 
 
@@ -72,7 +72,7 @@ def read_cifar(path: Path, dataset: Dataset) -> tuple[Split, Split]:
 
     published = datasets.CIFAR10 if dataset.source == "cifar10" else datasets.CIFAR100
     if path.is_file():
-        check_md5(path, published.tgz_md5, path)
+        check_md5(path, published.tgz_md5, path, dataset.name)
         with tarfile.open(path) as archive:
             return _cifar_splits(published, path, dataset, lambda name: _member(archive, name, path))
     return _cifar_splits(published, path, dataset, lambda name: _file(path / Path(name).name))
@@ -86,7 +86,7 @@ def _cifar_splits(
         images, labels = [], []
         for name, md5 in batches:
             data = read(f"{published.base_folder}/{name}")
-            check_md5(data, md5, path / name)
+            check_md5(data, md5, path / name, dataset.name)
             pixels, classes = _cifar_batch(data, path / name, dataset)
             images.append(pixels)
             labels.extend(classes)
@@ -171,7 +171,7 @@ def read_tiny(path: Path, dataset: Dataset) -> tuple[Split, Split]:
     """
     if path.is_dir():
         return _tiny_splits(path, dataset, lambda name: _file(path / name), _listed(path))
-    check_md5(path, TINY_MD5, path)
+    check_md5(path, TINY_MD5, path, dataset.name)
     with zipfile.ZipFile(path) as archive:
         root = "tiny-imagenet-200/"
         names = [name.removeprefix(root) for name in archive.namelist()]

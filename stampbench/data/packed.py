@@ -60,7 +60,8 @@ class PackedDataset:
 
 @dataclass(frozen=True)
 class Status:
-    """Where a dataset stands: `found` is cache, archive, parquet, folder, embedded or None.
+    """Where a dataset stands: `found` is cache, archive, parquet, folder, embedded,
+    damaged (the cache: delete `path`) or None.
 
     The counts of images, and the name that tells of them, are known once it is packed.
     """
@@ -130,7 +131,9 @@ def pack(dataset: Dataset, found: sources.Found) -> PackedDataset:
     mean, std = channel_statistics(train.images)
     classes = dataset.classes or int(train.labels.max()) + 1
     if int(test.labels.max()) >= classes:
-        raise DataError(f"{found.path}: test label {int(test.labels.max())} never occurs in training")
+        raise DataError(
+            f"{found.path}: test label {int(test.labels.max())} never occurs in training; mend it"
+        )
     complete = dataset.full_train in (None, len(train)) and dataset.full_test in (None, len(test))
     manifest = Manifest(
         name=dataset.name,
@@ -207,7 +210,7 @@ def _manifest(folder: Path) -> Manifest:
     try:
         return Manifest.model_validate_json((folder / _MANIFEST).read_bytes())
     except (OSError, ValidationError) as error:
-        raise _damaged(folder, str(error)) from error
+        raise _damaged(folder, f"{_MANIFEST} is not a manifest of this version") from error
 
 
 @lru_cache(maxsize=4)
@@ -232,7 +235,12 @@ def _damaged(folder: Path, reason: str) -> DataError:
 def _status(dataset: Dataset) -> Status:
     folder = _folder(dataset)
     if (folder / _MANIFEST).is_file():
-        held = _manifest(folder)
+        try:
+            held = _manifest(folder)
+        except DataError:
+            return Status(
+                dataset.name, dataset.name, dataset.description, False, "damaged", str(folder), None, None
+            )
         return Status(
             dataset.name,
             held.display_name,
@@ -244,5 +252,5 @@ def _status(dataset: Dataset) -> Status:
             held.test,
         )
     found = sources.locate(dataset, _downloads())
-    kind, path = (found.kind, str(found.path)) if found else (None, None)
+    kind, path = (found.kind, str(found.path or "") or None) if found else (None, None)
     return Status(dataset.name, dataset.name, dataset.description, False, kind, path, None, None)

@@ -19,10 +19,10 @@ from stampbench.errors import DataError
 
 @dataclass(frozen=True)
 class Found:
-    """Images that are at hand: what they are kept as, where, and how to read both splits (train, test)."""
+    """Images that are at hand: what they are kept as, where (None if embedded), how to read (train, test)."""
 
     kind: str
-    path: Path
+    path: Path | None
     read: Callable[[], tuple[Split, Split]]
 
 
@@ -35,7 +35,7 @@ def data_root() -> Path | None:
 def locate(dataset: Dataset, downloads: Path) -> Found | None:
     """The first of: embedded or own images, original archive, parquet mirror; None if there is nothing."""
     if dataset.source in _EMBEDDED:
-        return Found("embedded", Path(dataset.source), partial(_EMBEDDED[dataset.source], dataset))
+        return Found("embedded", None, partial(_EMBEDDED[dataset.source], dataset))
     if dataset.custom is not None:
         return _own(dataset.custom.path, dataset)
     places = [place for place in (data_root(), downloads) if place is not None]
