@@ -50,7 +50,8 @@ def _section(
     suite: Suite, preset: str, jobs: Sequence[Job], records: dict[str, Record], store: Store
 ) -> Section:
     title = f"{suite.title}: {preset} preset, {jobs[0].protocol.precision}"
-    remarks = [*_reference_side(records.values()), *_stale(jobs, store)]
+    dataset = suite.preset(preset).protocol.reference.dataset
+    remarks = [*_reference_side(records.values(), dataset), *_stale(jobs, store)]
     tables = _tables(Scope(suite.name, preset, jobs[0]), jobs, store) if records else []
     return Section(title, tuple(tables), tuple(remarks))
 
@@ -74,14 +75,14 @@ def _nothing(suite: Suite) -> Section:
     return Section(suite.title, (), (f"Nothing of this suite has been run yet. Run: {command}",))
 
 
-def _reference_side(records: Iterable[Record]) -> list[str]:
+def _reference_side(records: Iterable[Record], dataset: str) -> list[str]:
     """What the reference side took, a remark for each kind, network and width; each artefact counts once."""
     seconds: dict[str, dict[str, float]] = {}
     for record in records:
         job = record.job
         for use in record.artefacts:
             if use.scope == "reference":
-                what = f"{use.kind} on {job.protocol.reference.dataset}, {job.network} × {job.width:g}"
+                what = f"{use.kind} on {dataset}, {job.network} × {job.width:g}"
                 seconds.setdefault(what, {}).setdefault(use.digest, use.seconds)
     remarks = []
     for what, by_digest in seconds.items():
