@@ -41,8 +41,8 @@ class Protocol(BaseModel):
     """The recipe and the conditions shared by every method of a suite.
 
     `train_images` counts those the target lends (None: all), validation included. `floor` is the least share of a
-    group's channels that a plan keeps, `round_to` divides kept widths, `head_steps` are taken from reference weights
-    before data-driven scores.
+    group's channels that a plan keeps, `round_to` divides kept widths. `reference` and `head_steps` (steps taken from
+    reference weights before data-driven scores) are None and 0 in jobs that they cannot touch.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -60,7 +60,7 @@ class Protocol(BaseModel):
     round_to: int = Field(1, gt=0)
     floor: float = Field(0.05, ge=0, lt=1)
     head_steps: int = Field(0, ge=0)
-    reference: Reference
+    reference: Reference | None = None
 
 
 class Job(BaseModel):

@@ -29,8 +29,8 @@ def spec_of(job: Job, custom: Mapping[str, CustomDataset]) -> ArtefactSpec | Non
     protocol = job.protocol
     if job.start is Start.RANDOM:
         return None
-    reference = job.start is Start.REFERENCE
-    dataset = protocol.reference.dataset if reference else job.target
+    reference = protocol.reference if job.start is Start.REFERENCE else None
+    dataset = reference.dataset if reference else job.target
     recipe: dict[str, Any] = protocol.model_dump(
         mode="json",
         include={
@@ -47,8 +47,8 @@ def spec_of(job: Job, custom: Mapping[str, CustomDataset]) -> ArtefactSpec | Non
     recipe |= {
         "protocol_version": job.protocol_version,
         "learning_rate": protocol.learning_rate.random,
-        "epochs": protocol.reference.epochs if reference else protocol.epochs,
-        "images": protocol.reference.images if reference else protocol.train_images,
+        "epochs": reference.epochs if reference else protocol.epochs,
+        "images": reference.images if reference else protocol.train_images,
         "data": packed.load(dataset, custom).manifest.digest,
     }
     return ArtefactSpec(

@@ -43,6 +43,7 @@ class Grid(BaseModel):
 class SuiteProtocol(Protocol):
     """A protocol as suite files write it: the precision may be left to the device."""
 
+    reference: Reference
     precision: Precision | Literal["auto"] = "auto"  # type: ignore[assignment]
 
 
@@ -125,6 +126,7 @@ def _expand(grid: Grid, protocol: Protocol) -> Iterator[Job]:
         _known_network(network)
     for seed, target, network, keep in product(range(grid.seeds), grid.targets, grid.networks, grid.budgets):
         for method, row in rows:
+            start = row.start or method.default_start
             yield Job(
                 target=target,
                 network=network,
@@ -132,13 +134,23 @@ def _expand(grid: Grid, protocol: Protocol) -> Iterator[Job]:
                 method=method.name,
                 method_version=method.version,
                 options=row.options,
-                start=row.start or method.default_start,
+                start=start,
                 granularity=row.granularity,
                 # A method that removes nothing has one job a seed, whatever the budgets.
                 budget=Budget(kind=grid.kind, keep=keep if method.prunes else 1.0),
                 seed=seed,
-                protocol=protocol,
+                protocol=_relevant(protocol, method, start),
             )
+
+
+def _relevant(protocol: Protocol, method: type[Method], start: Start) -> Protocol:
+    """The protocol without what cannot touch this job: a change there must not make its record anew."""
+    dropped: dict[str, Any] = {}
+    if start is not Start.REFERENCE:
+        dropped["reference"] = None
+    if start is not Start.REFERENCE or not method.needs_data:
+        dropped["head_steps"] = 0
+    return protocol.model_copy(update=dropped)
 
 
 def _known_network(name: str) -> None:

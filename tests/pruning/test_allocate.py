@@ -1,0 +1,136 @@
+"""Plans fill their budgets: never above, and no room for the next channels in rank."""
+
+import pytest
+import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from stampbench.contract import BudgetError
+from stampbench.measure.cost import CostModel
+from stampbench.networks.initial import build
+from stampbench.pruning.allocate import allocate, fractional_ranks
+from stampbench.pruning.compact import widths_of
+from stampbench.pruning.groups import channel_groups
+from tests.pruning.strategies import NETWORKS
+
+
+def model(name: str, width: float = 0.25) -> CostModel:
+    network = build(name, 10, width)
+    return CostModel.of(network, channel_groups(network, 32), 32)
+
+
+COSTS = {name: model(name) for name in NETWORKS}
+
+
+def draws(cost: CostModel, seed: int, ties: bool = False) -> dict[str, torch.Tensor]:
+    stream = torch.Generator().manual_seed(seed)
+    scores = {name: torch.rand(width, generator=stream) for name, width in cost.widths.items()}
+    return {name: (score * 4).round() for name, score in scores.items()} if ties else scores
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    share=st.floats(0.05, 1.0),
+    round_to=st.sampled_from([1, 4, 8]),
+    uniform=st.booleans(),
+    ties=st.booleans(),
+)
+def test_budgets_are_filled_and_never_exceeded(name, seed, share, round_to, uniform, ties):
+    cost = COSTS[name]
+    scores = draws(cost, seed, ties)
+    budget = int(share * cost.macs())
+    assume(cost.macs({group: min(width, round_to) for group, width in cost.widths.items()}) <= budget)
+    ranked = fractional_ranks(scores) if uniform else scores
+    found = allocate(ranked, cost, budget, round_to)
+    widths = widths_of(found.keep)
+    assert found.macs == cost.macs(widths) <= budget
+    assert found.macs_unused == budget - found.macs
+    for group, width in widths.items():
+        assert 1 <= width <= cost.widths[group]
+        assert width % round_to == 0 or width == cost.widths[group]
+    larger = [
+        cost.macs(widths | {group: min(cost.widths[group], width + round_to)}) - found.macs
+        for group, width in widths.items()
+        if width < cost.widths[group]
+    ]
+    assert found.macs_unused < max(larger, default=1)
+
+
+@given(seed=st.integers(0, 10_000), share=st.floats(0.1, 0.9))
+@settings(max_examples=30, deadline=None)
+def test_the_next_channel_in_rank_would_not_fit(seed, share):
+    """Brute force: with one channel as unit and no floor in the way, add channels in rank until one exceeds."""
+    cost = COSTS["vgg19"]
+    scores = draws(cost, seed)
+    budget = int(share * cost.macs())
+    found = allocate(scores, cost, budget)
+    ranking = sorted(
+        ((float(s), -gi, -ci) for gi, g in enumerate(cost.widths) for ci, s in enumerate(scores[g].tolist())),
+        reverse=True,
+    )
+    names = list(cost.widths)
+    kept: dict[str, set[int]] = {name: set() for name in names}
+    for _, gi, ci in ranking:
+        kept[names[-gi]].add(-ci)
+        if cost.macs({name: max(1, len(channels)) for name, channels in kept.items()}) > budget:
+            kept[names[-gi]].discard(-ci)
+            break
+    for name in names:
+        expected = kept[name] or {int(scores[name].argmax())}
+        assert set(found.keep[name].nonzero().flatten().tolist()) == expected
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_uniform_ranks_keep_equal_shares(name):
+    cost = COSTS[name]
+    found = allocate(fractional_ranks(draws(cost, 0)), cost, cost.macs() // 4)
+    shares = [int(keep.sum()) / len(keep) for keep in found.keep.values()]
+    assert max(shares) - min(shares) <= 1 / min(cost.widths.values())
+
+
+def test_the_best_scored_channels_of_a_group_are_kept():
+    cost = COSTS["resnet18"]
+    scores = draws(cost, 3)
+    for name, keep in allocate(scores, cost, cost.macs() // 3).keep.items():
+        if keep.any() and not keep.all():
+            assert scores[name][keep].min() >= scores[name][~keep].max()
+
+
+def test_the_floor_keeps_groups_alive_and_is_reported():
+    cost = COSTS["vgg19"]
+    scores = {name: torch.full((width,), float(i)) for i, (name, width) in enumerate(cost.widths.items())}
+    found = allocate(scores, cost, cost.macs() // 8, floor=0.25)
+    assert found.keep["features.conv1"].sum() == 4
+    assert "features.conv1" in found.floored
+    assert found.macs <= cost.macs() // 8
+
+
+def test_a_budget_that_no_plan_meets():
+    cost = COSTS["vgg19"]
+    with pytest.raises(BudgetError, match="raise the budget"):
+        allocate(draws(cost, 0), cost, cost.macs() // 100, round_to=8)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_scores_must_be_finite(bad):
+    cost = COSTS["vgg19"]
+    scores = draws(cost, 0)
+    scores["features.conv4"][3] = bad
+    with pytest.raises(ValueError, match=r"features\.conv4.*not finite"):
+        allocate(scores, cost, cost.macs() // 4)
+
+
+def test_scores_must_fit_the_network():
+    cost = COSTS["vgg19"]
+    scores = draws(cost, 0)
+    with pytest.raises(ValueError, match="groups"):
+        allocate({k: v for k, v in scores.items() if k != "features.conv4"}, cost, cost.macs())
+    with pytest.raises(ValueError, match="shape"):
+        allocate(scores | {"features.conv4": torch.zeros(3)}, cost, cost.macs())
+
+
+def test_fractional_ranks_order_like_the_scores():
+    ranks = fractional_ranks({"a": torch.tensor([0.1, 0.9, 0.5, 0.5])})["a"]
+    assert ranks.tolist() == [0.25, 1.0, 0.75, 0.5]
