@@ -6,8 +6,9 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from stampbench import hardware
+from stampbench import hardware, registry
 from stampbench import suite as suites
+from stampbench.contract import Method
 from stampbench.errors import SuiteError
 from stampbench.estimate import Estimate, Experience
 from stampbench.job import Job
@@ -58,17 +59,32 @@ class Campaign:
         """Headings, and a row for each cell: jobs, those done, failed and missing, and the time left."""
         cells: dict[tuple[object, ...], list[Job]] = defaultdict(list)
         for job in self.jobs:
-            variant = " ".join(
-                [job.method, *(f"{key}={value}" for key, value in sorted(job.options.items()))]
+            cell: tuple[object, ...] = (
+                job.target,
+                job.network,
+                job.width,
+                _variant(job),
+                job.start,
+                f"{job.budget.keep:g}",
             )
-            cells[job.target, job.network, job.width, variant, job.start, f"{job.budget.keep:g}"].append(job)
+            cells[cell].append(job)
         rows: list[list[object]] = []
-        for cell, jobs in cells.items():
+        for row, jobs in cells.items():
             found, unsound = self.estimate(jobs), len(self.without_result(jobs))
             left = "unknown" if found.seconds is None else duration(found.seconds)
-            rows.append([*cell, len(jobs), found.done - unsound, unsound, found.missing, left])
+            rows.append([*row, len(jobs), found.done - unsound, unsound, found.missing, left])
         headings = ["target", "network", "width", "method", "start", "keep"]
         return [*headings, "jobs", "done", "failed", "missing", "time left"], rows
+
+
+def _variant(job: Job) -> str:
+    """The method with those of its options that are not its defaults."""
+    method: type[Method] = registry.METHODS.load(job.method)
+    fields = method.Options.model_fields
+    chosen = [
+        f"{name}={value}" for name, value in sorted(job.options.items()) if value != fields[name].default
+    ]
+    return " ".join([job.method, *chosen])
 
 
 def selected(

@@ -135,9 +135,9 @@ def _artefact_place(job: Job, kind: str, scope: str) -> Hashable:
 
 def _pretraining(job: Job, scope: str) -> float:
     """The work of one artefact, in epochs of images."""
-    if scope == "target":
-        return job.protocol.epochs * _images(job) * _pixels(job)
     reference = job.protocol.reference
+    if scope == "target" or reference is None:
+        return job.protocol.epochs * _images(job) * _pixels(job)
     known = DATASETS.get(reference.dataset)
     full = known.full_train if known else None
     return reference.epochs * (reference.images or full or 1)

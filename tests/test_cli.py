@@ -1,0 +1,303 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from stampbench import cli, executors, hardware, registry
+from stampbench.errors import DataError
+from stampbench.job import Job
+from stampbench.registry import Registry
+from stampbench.store import Store
+from tests import factories
+
+SUITE = """
+title = "A toy"
+
+[presets.quick.protocol]
+train_images = 1000
+validation_images = 100
+epochs = 2
+threads = 1
+learning_rate = { random = 0.1, reference = 0.05, target = 0.05 }
+reference = { dataset = "tinyimagenet", epochs = 1 }
+
+[[presets.quick.grid]]
+targets = ["cifar10", "svhn"]
+networks = ["vgg19"]
+width = 0.25
+methods = ["dense", "magnitude"]
+budgets = [0.25, 0.5]
+seeds = 2
+
+[presets.paper.protocol]
+validation_images = 5000
+epochs = 160
+threads = 1
+learning_rate = { random = 0.1, reference = 0.05, target = 0.05 }
+reference = { dataset = "tinyimagenet", epochs = 100 }
+
+[[presets.paper.grid]]
+targets = ["cifar10"]
+networks = ["vgg19"]
+width = 1.0
+methods = ["dense"]
+budgets = [0.25]
+seeds = 1
+"""
+QUICK_JOBS = 2 * 2 * (1 + 2)
+
+
+class Runs:
+    """Stands in for the runner: fabricates records, and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.jobs, self.retry, self.failing, self.error = [], None, (), None
+
+    def __call__(self, jobs, suite, store, observer, retry=False):
+        self.jobs, self.retry = list(jobs), retry
+        if self.error is not None:
+            raise self.error
+        observer.suite_started(len(jobs), 0, None)
+        for job in jobs:
+            observer.job_started(job)
+            record = factories.failed(job) if job.seed in self.failing else factories.record(job)
+            store.put(record)
+            observer.job_finished(record)
+        return []
+
+
+@pytest.fixture
+def runs(monkeypatch):
+    fake = Runs()
+    monkeypatch.setattr(executors, "run_here", fake)
+    return fake
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path, monkeypatch):
+    """A folder with one suite, toy methods, no CUDA device, and no data."""
+    (tmp_path / "suites").mkdir()
+    (tmp_path / "suites" / "toy.toml").write_text(SUITE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("STAMPBENCH_CACHE", str(tmp_path / "cache"))
+    for variable in ("STAMPBENCH_DATA", "STAMPBENCH_RESULTS"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(registry, "METHODS", Registry("method", factories.TOY_METHODS))
+    monkeypatch.setattr(hardware, "cuda_device_count", lambda: 0)
+    return tmp_path
+
+
+@pytest.fixture
+def stampbench(capsys):
+    """Runs a command line; returns its exit code, standard output and standard error."""
+
+    def call(*arguments: str):
+        with pytest.raises(SystemExit) as stopped:
+            cli.main(arguments)
+        captured = capsys.readouterr()
+        return stopped.value.code or 0, captured.out, captured.err
+
+    return call
+
+
+def test_run_runs_every_job_and_stores_it(stampbench, runs, project):
+    code, _, err = stampbench("run", "toy")
+    assert (code, err) == (0, "")
+    assert len(runs.jobs) == QUICK_JOBS and runs.retry is False
+    assert len(list(Store(project / "results").records())) == QUICK_JOBS
+
+
+def test_run_says_which_preset_how_long_and_how_to_change_it(stampbench, runs, monkeypatch):
+    _, out, _ = stampbench("run", "suites/toy.toml", "--seed", "0")
+    assert "preset quick" in out and "--preset paper" in out and "unknown until one is done" in out
+    _, out, _ = stampbench("run", "toy")
+    # Six jobs of 31.7 s, and a reference network of 100 s.
+    assert "6 jobs done, 6 missing; about 0.08 h left" in out
+    monkeypatch.setattr(hardware, "cuda_device_count", lambda: 1)
+    _, out, _ = stampbench("run", "toy")
+    assert "preset paper" in out and "--preset quick" in out
+
+
+def test_run_selects(stampbench, runs):
+    stampbench("run", "toy", "--preset", "quick", "--method", "magnitude", "--target", "svhn", "--seed", "1")
+    assert {(job.method, job.target, job.seed) for job in runs.jobs} == {("magnitude", "svhn", 1)}
+    assert [job.budget.keep for job in runs.jobs] == [0.25, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["run", "toy", "--method", "magnitud"], "did you mean 'magnitude'?"),
+        (["run", "toy", "--target", "svnh"], "did you mean 'svhn'?"),
+        (["run", "toy", "--seed", "7"], "known are: 0, 1"),
+        (["run", "toy", "--preset", "quik"], "did you mean 'quick'?"),
+        (["run", "toi"], "did you mean 'toy'?"),
+        (["run", "suites/toi.toml"], "toy.toml"),
+        (["plan", "toi"], "did you mean 'toy'?"),
+        (["report", "toi"], "did you mean 'toy'?"),
+        (["data", "status", "cifar11"], "cifar10"),
+        (["data", "fetch", "cifar11"], "cifar10"),
+        (["list", "method"], "methods"),
+        (["run", "toy", "--sed", "1"], "--seed"),
+    ],
+)
+def test_wrong_usage_ends_with_a_hint_and_2(stampbench, runs, arguments, hint):
+    code, _, err = stampbench(*arguments)
+    assert code == 2 and hint in err and "Traceback" not in err
+    assert runs.jobs == []
+
+
+def test_missing_data_ends_with_its_message_and_2(stampbench, runs):
+    runs.error = DataError("no images of aircraft; run `python -m stampbench data fetch aircraft`")
+    code, _, err = stampbench("run", "toy")
+    assert code == 2 and err.strip() == f"error: {runs.error}"
+
+
+def test_failed_jobs_end_with_1_until_they_are_retried(stampbench, runs):
+    runs.failing = (1,)
+    code, _, err = stampbench("run", "toy")
+    assert code == 1 and "diverged loss" in err and "6 of 12 jobs have no result; --retry" in err
+    runs.failing = ()
+    assert stampbench("run", "toy", "--retry")[0] == 0
+    assert runs.retry is True
+
+
+def test_ctrl_c(stampbench, runs):
+    runs.error = KeyboardInterrupt()
+    code, _, err = stampbench("run", "toy")
+    assert code == 130 and "resume with the same command" in err
+
+
+def test_sigterm_stops_cleanly_and_gives_the_handler_back(stampbench, monkeypatch):
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(
+        executors, "run_here", lambda *_: os.kill(os.getpid(), signal.SIGTERM) or time.sleep(5)
+    )
+    code, _, err = stampbench("run", "toy")
+    assert code == 143 and "resume with the same command" in err
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_plan_counts_what_is_done_missing_failed_and_stale(stampbench, project):
+    store = Store(project / "results")
+    jobs = cli_jobs()
+    store.put(factories.record(jobs[0]))
+    store.put(factories.failed(jobs[1]))
+    older = jobs[2].model_dump() | {"method_version": 1}
+    store.put(factories.record(Job.model_validate(older)))
+    code, out, _ = stampbench("plan", "toy")
+    assert code == 0
+    assert "2 jobs done, 10 missing" in out and "h left" in out and "--preset paper" in out
+    assert [line.split()[-6:-3] for line in out.splitlines() if line.startswith("cifar10")] == [
+        ["2", "1", "0"],
+        ["2", "0", "1"],
+        ["2", "0", "0"],
+    ]
+    assert "stale, made by version 1: magnitude" in out
+
+
+def cli_jobs():
+    from stampbench.campaign import Campaign
+
+    return Campaign("toy", "quick", Store(Path("results"))).jobs
+
+
+def test_report_prints_markdown_and_writes_files(stampbench, runs, project):
+    stampbench("run", "toy")
+    code, out, _ = stampbench("report", "toy", "--format", "md", "--format", "latex", "--out", "tables")
+    assert code == 0 and "magnitude" in out and "| " in out
+    written = [line.removeprefix("wrote ") for line in out.splitlines() if line.startswith("wrote ")]
+    assert [Path(path).suffix for path in written] == [".md", ".tex"]
+    assert all(Path(path).is_file() for path in written)
+
+
+def test_report_of_all_suites(stampbench):
+    code, out, _ = stampbench("report", "--out", "tables")
+    assert code == 0 and "wrote tables" in out
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("methods", ["magnitude", "2", "channel", "reference", "Keeps the largest."]),
+        ("datasets", ["cifar100", "32×32", "glyphs"]),
+        ("networks", ["vgg19", "resnet18"]),
+        ("suites", ["toy", "quick, paper", "A toy"]),
+    ],
+)
+def test_list(stampbench, kind, words):
+    code, out, _ = stampbench("list", kind)
+    assert code == 0 and all(word in out for word in words)
+
+
+def test_a_method_that_cannot_be_loaded_is_listed_with_the_reason(stampbench, monkeypatch):
+    monkeypatch.setattr(registry, "METHODS", Registry("method", {"gone": "no.such:Method"}))
+    code, out, _ = stampbench("list", "methods")
+    assert code == 0 and "gone" in out and "cannot be loaded" in out
+
+
+def test_data_status_says_what_to_run(stampbench):
+    code, out, _ = stampbench("data", "status", "cifar10")
+    assert code == 0 and "python -m stampbench data fetch cifar10" in out and "svhn" not in out
+
+
+def test_data_verify_of_nothing_packed(stampbench):
+    assert stampbench("data", "verify")[0] == 0
+
+
+def test_doctor(stampbench):
+    code, out, _ = stampbench("doctor")
+    assert code == 0
+    assert all(word in out for word in ("torch", "devices", "constraints", "data cifar10", "missing"))
+
+
+def test_constraints_are_compared_with_what_is_installed():
+    from importlib.metadata import version
+
+    from stampbench.doctor import differences
+
+    text = f"# a set\ntyper=={version('typer')}\nrich==0.0.1 ; sys_platform == 'linux'\nno-such-package==1\n"
+    assert differences(text) == [f"rich {version('rich')}, pinned 0.0.1"]
+
+
+def python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Another interpreter, which finds the package though the working folder is another."""
+    environment = os.environ | {"PYTHONPATH": str(Path(cli.__file__).parents[1])}
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, env=environment)
+
+
+HEAVY = ("torch", "torchvision", "pandas", "matplotlib", "scipy", "sklearn", "pyarrow")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["run", "--help"], *(["list", kind] for kind in cli.Kind), ["plan", "toy"]],
+    ids=" ".join,
+)
+def test_light_commands_import_nothing_heavy(arguments):
+    code = f"""
+import sys
+from stampbench import cli
+try:
+    cli.main({[str(argument) for argument in arguments]})
+except SystemExit as stopped:
+    assert not stopped.code, stopped.code
+print("heavy:", sorted(set({HEAVY}) & set(sys.modules)))
+"""
+    done = python("-c", code)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "heavy: []"
+
+
+def test_help_is_quick():
+    def seconds() -> float:
+        began = time.perf_counter()
+        assert python("-m", "stampbench", "--help").returncode == 0
+        return time.perf_counter() - began
+
+    # The best of three: a busy machine is no fault of the command's.
+    assert min(seconds() for _ in range(3)) < 0.5

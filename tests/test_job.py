@@ -1,0 +1,120 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from stampbench.contract import Start
+from stampbench.job import Job, LearningRates, Protocol, Reference
+from tests import factories
+
+OTHER_VALUES = {
+    "train_images": st.integers(1, 10**6),
+    "validation_images": st.integers(1, 10**6),
+    "epochs": st.integers(1, 1000),
+    "batch_size": st.integers(2, 4096),
+    "learning_rate": st.builds(
+        LearningRates, random=st.floats(0.2, 1), reference=st.just(0.05), target=st.just(0.05)
+    ),
+    "momentum": st.floats(0, 0.99),
+    "weight_decay": st.floats(0, 1),
+    "label_smoothing": st.floats(0, 0.99),
+    "warmup_epochs": st.floats(0, 100),
+    "precision": st.sampled_from(["fp32", "bf16"]),
+    "threads": st.integers(1, 256),
+    "round_to": st.integers(1, 64),
+    "floor": st.floats(0, 0.99),
+    "head_steps": st.integers(0, 1000),
+    "reference": st.builds(
+        Reference,
+        dataset=st.sampled_from(["a", "b"]),
+        epochs=st.integers(1, 99),
+        images=st.none() | st.integers(1, 10**6),
+    ),
+}
+
+
+def test_every_field_of_the_protocol_is_varied_below():
+    assert set(OTHER_VALUES) == set(Protocol.model_fields)
+
+
+@given(st.data())
+def test_every_field_of_the_protocol_changes_the_key(data):
+    field = data.draw(st.sampled_from(sorted(OTHER_VALUES)))
+    value = data.draw(OTHER_VALUES[field])
+    same = getattr(factories.protocol(), field) == value
+    changed = factories.job(protocol=factories.protocol(**{field: value}))
+    assert (changed.key == factories.job().key) is same
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"target": "cifar100"},
+        {"network": "resnet18"},
+        {"width": 0.5},
+        {"method": "random"},
+        {"method_version": 2},
+        {"options": {"scope": "global"}},
+        {"start": Start.TARGET},
+        {"granularity": "weight"},
+        {"keep": 0.5},
+        {"budget": {"kind": "params", "keep": 0.25}},
+        {"seed": 1},
+        {"protocol_version": 99},
+    ],
+    ids=str,
+)
+def test_every_field_of_the_job_changes_the_key(changes):
+    assert factories.job(**changes).key != factories.job().key
+
+
+words = st.text("abcé×_", max_size=5)
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | words,
+    lambda inner: st.lists(inner) | st.dictionaries(words, inner),
+)
+
+
+@given(st.dictionaries(words, json_values), st.randoms())
+def test_the_key_does_not_depend_on_the_order_of_options(options, random):
+    items = list(options.items())
+    random.shuffle(items)
+    assert factories.job(options=options).key == factories.job(options=dict(items)).key
+
+
+def test_the_key_survives_json():
+    job = factories.job(options={"b": 1, "a": [0.1, None]})
+    shuffled = dict(reversed(json.loads(job.model_dump_json()).items()))
+    again = Job.model_validate_json(json.dumps(shuffled))
+    assert again == job and again.key == job.key
+
+
+def test_versions_change_the_key_but_not_the_identity():
+    old, new = factories.job(method_version=1), factories.job(method_version=2)
+    assert old.identity == new.identity and old.key != new.key
+    assert factories.job(seed=1).identity != old.identity
+
+
+def test_keys_are_hexadecimal_and_differ():
+    keys = {factories.job(seed=seed, keep=keep).key for seed in range(50) for keep in (0.125, 0.25)}
+    assert len(keys) == 100 and all(len(key) == 16 and int(key, 16) >= 0 for key in keys)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"sed": 1}, {"seed": -1}, {"width": 0}, {"budget": {"kind": "macs", "keep": 1.5}}]
+)
+def test_nonsense_is_refused(changes):
+    with pytest.raises(ValidationError):
+        factories.job(**changes)
+
+
+def test_learning_rates_belong_to_starts():
+    rates = LearningRates(random=0.1, reference=0.2, target=0.3)
+    assert [rates.of(start) for start in (Start.RANDOM, Start.REFERENCE, Start.TARGET)] == [0.1, 0.2, 0.3]
+
+
+def test_the_label_names_what_tells_jobs_apart():
+    label = factories.job(seed=3).label
+    assert all(part in label for part in ("magnitude", "reference", "cifar10", "vgg19", "0.25", "seed 3"))

@@ -1,0 +1,116 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from stampbench.errors import UserError
+from stampbench.store import Store, frame, write_atomically
+from tests import factories
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "results")
+
+
+def test_what_is_put_is_got(store):
+    record = factories.record()
+    assert store.get(record.key) is None
+    store.put(record)
+    assert store.get(record.key) == record
+    assert [path.name for path in (store.root / "records").iterdir()] == [f"{record.key}.json"]
+
+
+def test_records_come_by_key_whatever_the_order_of_writing(store):
+    records = [factories.record(factories.job(seed=seed)) for seed in range(5)]
+    for record in records:
+        store.put(record)
+    assert [record.key for record in store.records()] == sorted(record.key for record in records)
+
+
+def test_a_record_is_replaced(store):
+    job = factories.job()
+    store.put(factories.failed(job))
+    store.put(factories.record(job))
+    assert [record.status for record in store.records()] == ["done"]
+
+
+def test_the_same_record_is_the_same_bytes(store):
+    path = store.root / "records" / f"{factories.job().key}.json"
+    store.put(factories.record())
+    first = path.read_bytes()
+    store.put(factories.record())
+    assert path.read_bytes() == first and first.endswith(b"\n")
+
+
+def test_only_the_jobs_asked_for(store):
+    jobs = [factories.job(seed=seed) for seed in range(3)]
+    for job in jobs[:2]:
+        store.put(factories.record(job))
+    assert set(store.of(jobs[1:])) == {jobs[1].key}
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"key": "x"}', "\x00\x01"])
+def test_garbage_is_named_with_what_to_do(store, content):
+    path = store.root / "records" / "0123456789abcdef.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(content)
+    with pytest.raises(UserError, match=r"0123456789abcdef\.json.*remove it to rerun"):
+        store.get("0123456789abcdef")
+    with pytest.raises(UserError, match="remove it to rerun"):
+        list(store.records())
+
+
+def test_older_versions_are_stale(store):
+    now = factories.job(method_version=2)
+    for job in (factories.job(method_version=1), now, factories.job(seed=1, method_version=1)):
+        store.put(factories.record(job))
+    assert [record.job.method_version for record in store.stale([now])] == [1]
+    assert store.stale([now])[0].job.seed == 0
+
+
+def test_speed_measurements_have_their_own_place(store):
+    measurement = factories.speed()
+    assert store.speed(measurement.key) is None
+    store.put_speed(measurement)
+    assert store.speed(measurement.key) == measurement
+    assert list(store.records()) == []
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+    path = tmp_path / "file.json"
+    write_atomically(path, "old")
+
+    def interrupted(descriptor: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_atomically(path, "new")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_reader_never_sees_half_a_file(tmp_path, monkeypatch):
+    path = tmp_path / "file.json"
+    write_atomically(path, "old")
+    seen = []
+    replace = Path.replace
+    monkeypatch.setattr(
+        Path, "replace", lambda self, other: (seen.append(path.read_text()), replace(self, other))[1]
+    )
+    write_atomically(path, "new")
+    assert seen == ["old"] and path.read_text() == "new"
+
+
+def test_leftovers_of_a_killed_write_are_no_records(store):
+    store.put(factories.record())
+    (store.root / "records" / ".0123.json.abc").write_text("half a rec")
+    assert len(list(store.records())) == 1
+
+
+def test_the_frame_has_a_row_a_record_and_flat_names(store):
+    table = frame([factories.record(top1=0.5), factories.failed(factories.job(seed=1))])
+    assert list(table["status"]) == ["done", "failed"]
+    assert table["accuracy.top1"][0] == 0.5
+    assert table["job.protocol.epochs"][1] == 2

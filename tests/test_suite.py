@@ -1,0 +1,209 @@
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from stampbench import registry, suite
+from stampbench.contract import Start
+from stampbench.data.catalogue import resolve
+from stampbench.errors import DataError, SuiteError, UserError
+from stampbench.registry import Registry
+from tests import factories
+
+SUITES = sorted((Path(suite.__file__).parents[1] / "suites").glob("*.toml"))
+SUITE = """
+title = "A toy"
+
+[presets.quick.protocol]
+train_images = 1000
+validation_images = 100
+epochs = 2
+threads = 1
+learning_rate = { random = 0.1, reference = 0.05, target = 0.05 }
+reference = { dataset = "tinyimagenet", epochs = 1 }
+
+[[presets.quick.grid]]
+targets = ["cifar10", "svhn"]
+networks = ["vgg19"]
+width = 0.25
+methods = ["dense", { name = "magnitude", options = { scope = "global" } }, "random"]
+budgets = [0.5, 0.25]
+seeds = 3
+"""
+
+
+@pytest.fixture
+def toy_methods(monkeypatch):
+    monkeypatch.setattr(registry, "METHODS", Registry("method", factories.TOY_METHODS))
+
+
+@pytest.fixture
+def load(tmp_path):
+    """Loads the toy suite with a piece of its text replaced."""
+
+    def loaded(old: str = "", new: str = "", text: str = SUITE) -> suite.Suite:
+        assert old in text
+        path = tmp_path / "toy.toml"
+        path.write_text(text.replace(old, new) if old else text)
+        return suite.load(path)
+
+    return loaded
+
+
+def refusal(load, old: str, new: str) -> str:
+    with pytest.raises((SuiteError, DataError)) as refused:
+        load(old, new).jobs("quick", "fp32")
+    return str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "hint"),
+    [
+        ("title =", "titel =", "'title'"),
+        ("epochs = 2", "epoch = 2", "'epochs'"),
+        ("budgets =", "budget =", "'budgets'"),
+        ("[presets.quick.protocol]", "[preset.quick.protocol]", "'presets'"),
+        ("random = 0.1", "randon = 0.1", "'random'"),
+        ('name = "magnitude", options', 'name = "magnitude", option', "'options'"),
+        ("epochs = 1 }", "epochs = 1, image = 5 }", "'images'"),
+    ],
+)
+def test_unknown_keys_are_refused_with_a_suggestion(load, toy_methods, old, new, hint):
+    message = refusal(load, old, new)
+    assert "toy.toml" in message and f"did you mean {hint}" in message
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "where"),
+    [
+        ("epochs = 2", 'epochs = "two"', "presets.quick.protocol.epochs"),
+        ("epochs = 2", "epochs = 0", "presets.quick.protocol.epochs"),
+        ("seeds = 3", "seeds = 0", "presets.quick.grid.0.seeds"),
+        ("seeds = 3", "seeds = 2.5", "presets.quick.grid.0.seeds"),
+        ("width = 0.25", "width = -1", "presets.quick.grid.0.width"),
+        ("[0.5, 0.25]", "[]", "presets.quick.grid.0.budgets"),
+        ("[0.5, 0.25]", "0.5", "presets.quick.grid.0.budgets"),
+        ("threads = 1\n", "", "presets.quick.protocol.threads"),
+        ("random = 0.1,", "", "learning_rate.random"),
+        ('title = "A toy"', "title = 5", "title"),
+    ],
+)
+def test_wrong_values_are_refused_where_they_are(load, toy_methods, old, new, where):
+    message = refusal(load, old, new)
+    assert "toy.toml" in message and where in message
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "hint"),
+    [
+        ('"svhn"', '"svnh"', "did you mean 'svhn'?"),
+        ('"vgg19"', '"vgg91"', "did you mean 'vgg19'?"),
+        ('"random"]', '"randm"]', "did you mean 'random'?"),
+        ('scope = "global"', 'scoop = "global"', "did you mean 'scope'?"),
+        ("scope =", "rounds =", "rounds"),
+        ('"random"]', '{ name = "random", granularity = "weight" }]', "no weight granularity"),
+        ('"random"]', '{ name = "random", start = "targt" }]', "start"),
+    ],
+)
+def test_unknown_names_are_refused_with_a_suggestion(load, toy_methods, old, new, hint):
+    assert hint in refusal(load, old, new)
+
+
+def test_an_unknown_preset_is_refused_with_a_suggestion(load):
+    with pytest.raises(SuiteError, match="did you mean 'quick'"):
+        load().jobs("quik", "fp32")
+
+
+def test_a_start_that_the_method_does_not_have_is_refused(load, toy_methods, monkeypatch):
+    monkeypatch.setattr(factories.ToyRandom, "starts", frozenset({Start.RANDOM}))
+    message = refusal(load, '"random"]', '{ name = "random", start = "target" }]')
+    assert "cannot start from target" in message and "random" in message
+
+
+def test_files_that_are_not_there_or_no_toml(tmp_path):
+    (tmp_path / "cifar.toml").write_text("title = ")
+    with pytest.raises(SuiteError, match=r"cifar\.toml"):
+        suite.load(tmp_path / "cifer.toml")
+    with pytest.raises(SuiteError, match="cannot be read as TOML"):
+        suite.load(tmp_path / "cifar.toml")
+
+
+def test_jobs_are_the_product_with_dense_once_a_seed(load, toy_methods):
+    jobs = load().jobs("quick", "fp32")
+    cells = {(job.method, job.target, job.budget.keep, job.seed) for job in jobs}
+    targets, seeds = ("cifar10", "svhn"), range(3)
+    dense = {("dense", target, 1.0, seed) for target in targets for seed in seeds}
+    pruned = {
+        (method, target, keep, seed)
+        for method in ("magnitude", "random")
+        for target in targets
+        for keep in (0.5, 0.25)
+        for seed in seeds
+    }
+    assert cells == dense | pruned
+    assert len(jobs) == len({job.key for job in jobs}) == len(cells)
+
+
+def test_jobs_come_seed_by_seed_and_methods_as_listed(load, toy_methods):
+    jobs = load().jobs("quick", "fp32")
+    assert [job.seed for job in jobs] == sorted(job.seed for job in jobs)
+    first = [(job.method, job.budget.keep) for job in jobs if (job.target, job.seed) == ("cifar10", 0)]
+    expected = [("dense", 1.0), ("magnitude", 0.5), ("random", 0.5), ("magnitude", 0.25), ("random", 0.25)]
+    assert first == expected
+
+
+def test_grids_that_overlap_share_their_jobs(load, toy_methods):
+    grid = SUITE[SUITE.index("[[presets.quick.grid]]") :]
+    once, twice = load().jobs("quick", "fp32"), load(text=SUITE + grid).jobs("quick", "fp32")
+    assert [job.key for job in once] == [job.key for job in twice]
+
+
+def test_options_are_spelled_out_with_the_defaults(load, toy_methods):
+    options = {job.method: job.options for job in load().jobs("quick", "fp32")}
+    assert options["magnitude"] == {"scope": "global", "rounds": 1, "rescale": False}
+
+
+def test_precision_is_the_machines_unless_the_suite_says(load, toy_methods):
+    assert {job.protocol.precision for job in load().jobs("quick", "bf16")} == {"bf16"}
+    fixed = load("threads = 1", 'threads = 1\nprecision = "fp32"').jobs("quick", "bf16")
+    assert {job.protocol.precision for job in fixed} == {"fp32"}
+
+
+def test_own_datasets_are_known_to_their_suite_alone(load, toy_methods):
+    own = '[datasets.pets]\npath = "pets"\nsize = 32\n\n[presets.quick.protocol]'
+    text = SUITE.replace("[presets.quick.protocol]", own).replace('"svhn"', '"pets"')
+    assert "pets" in {job.target for job in load(text=text).jobs("quick", "fp32")}
+    with pytest.raises(DataError, match="unknown dataset 'pets'"):
+        load('"svhn"', '"pets"').jobs("quick", "fp32")
+
+
+def test_there_are_suites():
+    assert {"demo", "cifar", "svhn", "aircraft"} <= {path.stem for path in SUITES}
+
+
+@pytest.mark.parametrize("path", SUITES, ids=lambda path: path.stem)
+def test_every_suite_of_the_project_loads(path):
+    loaded = suite.load(path)
+    assert loaded.name == path.stem
+    for preset in loaded.presets:
+        jobs = loaded.jobs(preset, "fp32")
+        assert jobs and len({job.key for job in jobs}) == len(jobs)
+        for job in jobs:
+            assert resolve(job.target, loaded.datasets)
+            assert registry.METHODS.load(job.method).version == job.method_version
+
+
+@pytest.mark.parametrize("path", SUITES, ids=lambda path: path.stem)
+def test_no_suite_of_the_project_names_a_place_of_some_machine(path):
+    datasets = tomllib.loads(path.read_text()).get("datasets", {})
+    assert not [own for own in datasets.values() if Path(own["path"]).is_absolute()]
+
+
+def test_the_registry_suggests_and_says_what_cannot_be_loaded():
+    known = Registry("method", {"good": "json:dumps", "gone": "no.such:Thing", "wrong": "json:no_such"})
+    assert known.load("good")([1]) == "[1]"
+    for name in ("gone", "wrong"):
+        with pytest.raises(UserError, match=f"method '{name}' cannot be loaded"):
+            known.load(name)
+    with pytest.raises(UserError, match="did you mean 'good'"):
+        known.load("goood")
