@@ -1,0 +1,216 @@
+"""The protocol: same bits twice, shared draws, honest budgets, failures as records."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from stampbench import runner, suite
+from stampbench.artefacts import Artefacts
+from stampbench.contract import Budget, Start
+from stampbench.errors import DataError
+from stampbench.executors import run_here
+from stampbench.job import Job, LearningRates, Protocol, Reference
+from stampbench.progress import SilentProgress
+from stampbench.runner import Bench, run
+from stampbench.store import Store
+
+CPU = torch.device("cpu")
+TINY = suite.Suite.model_validate(
+    {
+        "name": "tiny",
+        "title": "Digits, in seconds",
+        "presets": {
+            "tiny": {
+                "protocol": {
+                    "train_images": 200,
+                    "validation_images": 60,
+                    "epochs": 1,
+                    "batch_size": 32,
+                    "precision": "fp32",
+                    "threads": 1,
+                    "learning_rate": {"random": 0.05, "reference": 0.05, "target": 0.05},
+                    "reference": {"dataset": "glyphs", "epochs": 1, "images": 200},
+                },
+                "grid": [
+                    {
+                        "targets": ["digits"],
+                        "networks": ["resnet18"],
+                        "width": 0.125,
+                        "methods": [
+                            "dense",
+                            {"name": "dense", "start": "reference"},
+                            "random",
+                            "magnitude",
+                            {"name": "magnitude", "options": {"scope": "global"}},
+                            {"name": "magnitude", "start": "target"},
+                        ],
+                        "budgets": [0.25],
+                        "seeds": 2,
+                    }
+                ],
+            }
+        },
+    }
+)
+JOBS = TINY.jobs("tiny", "fp32")
+
+
+@pytest.fixture(scope="session")
+def pool(tmp_path_factory):
+    """Every job of the tiny suite, run once."""
+    folder = tmp_path_factory.mktemp("pool")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STAMPBENCH_CACHE", str(folder / "cache"))
+        patch.delenv("STAMPBENCH_DATA", raising=False)
+        patch.setattr(runner.speed, "ROUNDS", {"train_step": 1, "latency": 1, "inference": 1})
+        store = Store(folder / "results")
+        records = run_here(JOBS, TINY, store, SilentProgress())
+        yield store, {record.key: record for record in records}
+
+
+def bench(folder: Path, executor: str = "test") -> Bench:
+    artefacts = Artefacts(folder / "artefacts", folder / "cached-artefacts")
+    return Bench(Store(folder), artefacts, {}, CPU, SilentProgress(), executor)
+
+
+def test_every_job_is_done_and_within_its_budget(pool):
+    _, records = pool
+    assert len(records) == len(JOBS) == 12
+    for record in records.values():
+        assert record.status == "done", record.reason
+        assert record.cost.macs + record.cost.macs_unused == int(record.job.budget.keep * record.cost.dense_macs)
+        assert record.cost.macs_unused >= 0
+
+
+def test_seconds_add_up_and_little_is_outside_the_phases(pool):
+    for record in pool[1].values():
+        seconds = record.seconds
+        assert seconds.total == pytest.approx(seconds.pretrain + seconds.prune + seconds.train)
+        assert seconds.train == pytest.approx(sum(seconds.epochs), rel=1e-6)
+        assert seconds.outside <= 0.03 * (sum(seconds.phases.values()) + seconds.outside)
+        assert (seconds.pretrain > 0) == (record.job.start is Start.TARGET)
+        assert (seconds.reference > 0) == (record.job.start is Start.REFERENCE)
+
+
+def test_methods_of_a_seed_share_their_draws_and_same_starts_their_weights(pool):
+    for seed in (0, 1):
+        records = [r for r in pool[1].values() if r.job.seed == seed]
+        for name in ("batch_order", "augmentation", "split"):
+            assert len({r.digests[name] for r in records}) == 1
+        for start in Start:
+            same = [r for r in records if r.job.start is start]
+            for name in ("initial_weights", "head"):
+                assert len({r.digests[name] for r in same}) == 1
+    for name in ("batch_order", "augmentation", "split", "head", "initial_weights"):
+        by_seed = [{r.digests[name] for r in pool[1].values() if r.job.seed == seed} for seed in (0, 1)]
+        assert not by_seed[0] & by_seed[1]
+
+
+def test_reference_and_random_starts_share_the_head(pool):
+    heads = {
+        r.digests["head"] for r in pool[1].values() if r.job.seed == 0 and r.job.start is not Start.TARGET
+    }
+    assert len(heads) == 1
+
+
+def test_the_same_job_again_gives_the_same_bits(pool, tmp_path, monkeypatch):
+    """Everything anew, pretrained networks too: digests, widths and accuracies are equal."""
+    monkeypatch.setattr(runner.speed, "ROUNDS", {"train_step": 1, "latency": 1, "inference": 1})
+    for job in [j for j in JOBS if j.seed == 1 and j.start is not Start.RANDOM][1:4]:
+        again = run(job, bench(tmp_path))
+        before = pool[1][job.key]
+        assert again.accuracy == before.accuracy
+        assert again.digests == before.digests
+        assert again.cost == before.cost
+
+
+def test_a_finished_suite_runs_nothing(pool, monkeypatch):
+    store, records = pool
+    monkeypatch.setattr("stampbench.executors.run", lambda *_: pytest.fail("a finished job ran again"))
+    assert run_here(JOBS, TINY, store, SilentProgress()) == []
+    assert {r.key for r in store.records()} == set(records)
+
+
+def test_an_interrupted_suite_goes_on_where_it_stopped(pool, tmp_path, monkeypatch):
+    """Stopped in its third job; the same call does that job and the rest, once each."""
+    _, records = pool
+    store, ran = Store(tmp_path), []
+
+    def fake(job, _bench):
+        if len(ran) == 2 and job.key not in ran:
+            ran.append(job.key)
+            raise KeyboardInterrupt
+        ran.append(job.key)
+        return records[job.key]
+
+    monkeypatch.setattr("stampbench.executors.run", fake)
+    with pytest.raises(KeyboardInterrupt):
+        run_here(JOBS, TINY, store, SilentProgress())
+    assert len(list(store.records())) == 2
+    run_here(JOBS, TINY, store, SilentProgress())
+    assert {r.key for r in store.records()} == set(records)
+    assert [ran.count(job.key) for job in JOBS] == [1, 1, 2] + [1] * (len(JOBS) - 3)
+
+
+def made_job(**changes) -> Job:
+    base = JOBS[0]
+    return base.model_copy(update=changes)
+
+
+def test_a_diverged_job_is_a_record_and_the_suite_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(runner.speed, "ROUNDS", {"train_step": 1, "latency": 1, "inference": 1})
+    wild = JOBS[0].protocol.model_copy(update={"learning_rate": LearningRates(random=1e8, reference=1, target=1)})
+    diverging = made_job(protocol=wild.model_copy(update={"epochs": 2}))
+    store = Store(tmp_path)
+    first, second = run_here([diverging, JOBS[0]], TINY, store, SilentProgress())
+    assert first.status == "failed"
+    assert "DivergedError" in first.reason
+    assert second.status == "done"
+    assert run_here([diverging], TINY, store, SilentProgress()) == []
+    assert run_here([diverging], TINY, store, SilentProgress(), retry=True)[0].status == "failed"
+
+
+def test_a_plan_over_budget_is_a_failed_job(tmp_path, monkeypatch):
+    from methods.dense import Dense
+
+    job = made_job(budget=Budget(kind="macs", keep=0.5))
+    monkeypatch.setattr(Dense, "prunes", True)
+    record = run(job, bench(tmp_path))
+    assert record.status == "failed"
+    assert "BudgetError" in record.reason
+
+
+def test_an_impossible_budget_is_a_failed_job(tmp_path):
+    job = next(j for j in JOBS if j.method == "random")
+    job = job.model_copy(update={"budget": Budget(kind="macs", keep=0.0001)})
+    record = run(job, bench(tmp_path))
+    assert record.status == "failed"
+    assert "raise the budget" in record.reason
+
+
+def test_missing_data_is_no_failed_job(tmp_path, monkeypatch):
+    monkeypatch.setenv("STAMPBENCH_CACHE", str(tmp_path))
+    monkeypatch.delenv("STAMPBENCH_DATA", raising=False)
+    with pytest.raises(DataError, match="data fetch cifar10"):
+        run(made_job(target="cifar10"), bench(tmp_path))
+
+
+def test_the_reference_artefact_is_shared_and_the_targets_is_charged(pool):
+    uses = {(r.job.start, r.job.seed): r.artefacts for r in pool[1].values()}
+    assert uses[Start.RANDOM, 0] == []
+    reference = {r.artefacts[0].digest for r in pool[1].values() if r.job.start is Start.REFERENCE}
+    assert len(reference) == 2
+    for record in pool[1].values():
+        if record.job.start is Start.TARGET:
+            assert record.seconds.pretrain == record.artefacts[0].seconds > 0
+
+
+def test_jobs_ignore_the_protocol_that_cannot_touch_them():
+    assert all((job.protocol.reference is None) == (job.start is not Start.REFERENCE) for job in JOBS)
+    longer = {"dataset": "glyphs", "epochs": 2, "images": 200}
+    protocol = TINY.presets["tiny"].protocol.model_copy(update={"reference": Reference.model_validate(longer)})
+    changed = TINY.model_copy(update={"presets": {"tiny": TINY.presets["tiny"].model_copy(update={"protocol": protocol})}})
+    same = {j.key for j in JOBS} & {j.key for j in changed.jobs("tiny", "fp32")}
+    assert same == {j.key for j in JOBS if j.start is not Start.REFERENCE}
+    assert isinstance(JOBS[0].protocol, Protocol)
