@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class MagnitudeOptions(Options):
-    """`scope`: "layer" ranks filters' L1 norms within each group, "global" ranks coupled groups' L2 norms across all."""
+    """`scope`: "layer" ranks filters' L1 norms within each group, "global" coupled L2 norms across groups."""
 
     scope: Literal["layer", "global"] = "layer"
 
@@ -29,11 +29,11 @@ class Magnitude(SaliencyMethod):
     options: MagnitudeOptions
     card = """Channels whose weights are small are removed.
 
-- **Papers**: Li et al., Pruning Filters for Efficient ConvNets (arXiv 1608.08710): a filter's L1 norm Σ|w| over (in, k_h,
-  k_w), ranked within its layer. Fang et al., DepGraph (arXiv 2301.12900, eq. 4): the norm over all coupled weights.
-- **Ours**: `scope = "layer"` (default) is Li et al.'s score, summed over the producers of a coupled group, at a uniform
-  share per group in place of their hand-set ratios, and with no layer exempt. `scope = "global"` is the L2 norm over the
-  producers' filters and the consumers' slices, divided by its mean over the group, ranked across groups.
+- **Papers**: Li et al., Pruning Filters for Efficient ConvNets (arXiv 1608.08710): a filter's L1 norm Σ|w| over
+  (in, k_h, k_w), ranked within its layer. Fang et al., DepGraph (arXiv 2301.12900): the norm over all coupled weights.
+- **Ours**: `scope = "layer"` (default) is Li et al.'s score, summed over the producers of a coupled group, at a
+  uniform share per group in place of their hand-set ratios, and with no layer exempt. `scope = "global"` is the L2
+  norm over the producers' filters and the consumers' slices, divided by its mean over the group, ranked across groups.
 - **Starts**: random, target and reference weights are three different baselines; the table names the start.
 - **Checked against**: sums by hand; torch-pruning's group magnitude importance for the ranking within every group.
 """

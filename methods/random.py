@@ -29,8 +29,8 @@ class Random(SaliencyMethod):
     options: RandomOptions
     card = """Every channel's score is a uniform draw; the best-drawn are kept.
 
-- **Papers**: the control of Frankle et al. (arXiv 2009.08576) and Su et al. (arXiv 2009.11094). Random pruning with good
-  layer ratios matches pruning at initialisation (Liu et al., arXiv 2202.02643).
+- **Papers**: the control of Frankle et al. (arXiv 2009.08576) and Su et al. (arXiv 2009.11094). Random pruning with
+  good layer ratios matches pruning at initialisation (Liu et al., arXiv 2202.02643).
 - **Ours**: whole coupled groups. `scope = "layer"` (default) keeps about the same share of every group, `"global"`
   ranks the draws of all channels together; the two are different baselines.
 - **Checked against**: uniformity of the kept channels over many draws (chi-square). Draws are real numbers, not ranks:

@@ -50,9 +50,7 @@ class Campaign:
         others = [name for name in self.suite.presets if name != self.preset]
         if self._by_default and others:
             why = f"{hardware.cuda_device_count() or 'no'} CUDA device(s)"
-            lines.append(
-                f"preset {self.preset} was chosen because of {why}; change it by --preset {'|'.join(others)}"
-            )
+            lines.append(f"preset {self.preset} was chosen because of {why}; change it by --preset {'|'.join(others)}")
         return "\n".join(lines)
 
     def overview(self) -> tuple[list[str], list[list[object]]]:
@@ -81,9 +79,7 @@ def _variant(job: Job) -> str:
     """The method with those of its options that are not its defaults."""
     method: type[Method] = registry.METHODS.load(job.method)
     fields = method.Options.model_fields
-    chosen = [
-        f"{name}={value}" for name, value in sorted(job.options.items()) if value != fields[name].default
-    ]
+    chosen = [f"{name}={value}" for name, value in sorted(job.options.items()) if value != fields[name].default]
     return " ".join([job.method, *chosen])
 
 

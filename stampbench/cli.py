@@ -42,9 +42,7 @@ class Format(StrEnum):
     LATEX = "latex"
 
 
-SuiteName = Annotated[
-    str, typer.Argument(metavar="SUITE", help="A suite file, or the name of one in suites/.")
-]
+SuiteName = Annotated[str, typer.Argument(metavar="SUITE", help="A suite file, or the name of one in suites/.")]
 PresetName = Annotated[str | None, typer.Option("--preset", help="Size of the campaign; default: by device.")]
 Results = Annotated[Path, typer.Option("--results", envvar="STAMPBENCH_RESULTS", help="The pool of records.")]
 DatasetName = Annotated[str, typer.Argument(metavar="NAME", help="A dataset of `list datasets`.")]
@@ -196,9 +194,7 @@ def _methods() -> Listing:
             rows.append([name, "-", "-", "-", str(error)])
             continue
         granularities = ", ".join(sorted(method.granularities))
-        rows.append(
-            [name, method.version, granularities, method.default_start, method.card.partition("\n")[0]]
-        )
+        rows.append([name, method.version, granularities, method.default_start, method.card.partition("\n")[0]])
     return ["method", "version", "granularities", "default start", "what it is"], rows
 
 

@@ -126,10 +126,25 @@ class Artefact:
 class Context(Protocol):
     """What the harness lends a method while it works."""
 
-    device: torch.device
-    precision: str
-    round_to: int
-    floor: float
+    @property
+    def device(self) -> torch.device:
+        """Where networks and images are."""
+        ...
+
+    @property
+    def precision(self) -> str:
+        """ "bf16" or "fp32", for what needs no full precision."""
+        ...
+
+    @property
+    def round_to(self) -> int:
+        """Kept widths are multiples of this."""
+        ...
+
+    @property
+    def floor(self) -> float:
+        """The least share of every group's channels to keep."""
+        ...
 
     def generator(self, purpose: str) -> torch.Generator:
         """A fresh CPU generator for the named stream of this (purpose, dataset, seed)."""
@@ -181,13 +196,12 @@ class Method:
 
 
 class SaliencyMethod(Method):
-    """A method that only scores channels; ranking, allocation and coupling are the harness's.
+    """A method that only scores channels; ranking, allocation and coupling are the harness's."""
 
-    `uniform` (an instance attribute or property) ranks channels within their group, so that every group keeps about
-    the same share; otherwise scores are compared across groups as they are.
-    """
-
-    uniform: bool
+    @property
+    def uniform(self) -> bool:
+        """Whether channels are ranked within their group, so that every group keeps about the same share."""
+        return False
 
     def scores(
         self,

@@ -24,8 +24,9 @@ def run_here(jobs: Sequence[Job], suite: Suite, store: Store, observer: Observer
     """
     found = store.of(jobs)
     missing = [job for job in jobs if job.key not in found or (retry and found[job.key].status != "done")]
-    observer.suite_started(len(jobs), len(jobs) - len(missing), estimate(missing, store.records()).seconds)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    ahead = estimate(missing, store.records(), device.type == "cuda", again={job.key for job in missing})
+    observer.suite_started(len(jobs), len(jobs) - len(missing), ahead.seconds)
     artefacts = Artefacts(store.artefacts, packed.cache_root() / "artefacts")
     bench = Bench(store, artefacts, suite.datasets, device, observer, executor="in-process")
     records = []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -80,12 +79,12 @@ class Job(BaseModel):
     seed: int = Field(ge=0)
     protocol: Protocol
 
-    @cached_property
+    @property
     def key(self) -> str:
         """16 hexadecimal digits of the SHA-256 of the canonical JSON."""
         return digest_of_json(self.model_dump(mode="json"))
 
-    @cached_property
+    @property
     def identity(self) -> str:
         """Like the key but blind to versions: a record of this identity and another key is stale."""
         return digest_of_json(self.model_dump(mode="json", exclude={"protocol_version", "method_version"}))

@@ -15,7 +15,7 @@ from stampbench.data.loader import EpochLoader, evaluation_batches
 from stampbench.data.split import make_task
 from stampbench.job import Job
 from stampbench.measure.phases import PhaseClock
-from stampbench.networks.initial import build, initialise
+from stampbench.networks.initial import build, initialise, place
 from stampbench.training import Recipe, Trainer, fit
 
 KIND = "pretrained"
@@ -79,7 +79,7 @@ def pretrain(
 
     network = build(spec.network, task.classes, spec.width)
     initialise(network, stream("initial-weights"), stream("head"))
-    network.to(device, memory_format=torch.channels_last)
+    place(network, device)
     loader = EpochLoader(
         task.train, dataset, task.mean, task.std, values["batch_size"], stream("batch-order"), stream("augmentation")
     )

@@ -150,9 +150,7 @@ class TerminalProgress(SilentProgress):
     def epoch(self, label: str, epoch: int, epochs: int, loss: float, accuracy: float) -> None:
         """See `Observer`."""
         detail = f"loss {loss:.3f}, accuracy {accuracy:.1%}"
-        self._bars.update(
-            self._epochs, description=escape(label), total=epochs, completed=epoch, detail=detail
-        )
+        self._bars.update(self._epochs, description=escape(label), total=epochs, completed=epoch, detail=detail)
         self._bars.update(self._jobs, detail=str(self._left))
 
     def job_finished(self, record: Record) -> None:

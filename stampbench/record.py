@@ -111,7 +111,7 @@ class Record(_Part):
     cost: Cost | None = None
     seconds: Seconds | None = None
     peak_memory_mib: float | None = None
-    speed: str | None = Field(None, description="key of the speed measurement of these widths on this device")
+    speed: str | None = Field(default=None, description="key of the speed measurement of these widths on this device")
     artefacts: list[ArtefactUse] = Field(default_factory=list)
     digests: dict[str, str] = Field(default_factory=dict)
     data: dict[str, DataUse] = Field(default_factory=dict)

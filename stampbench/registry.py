@@ -15,7 +15,7 @@ from stampbench.errors import UserError
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """"; did you mean 'x'?" for the nearest known name, else the list of all."""
+    """ "; did you mean 'x'?" for the nearest known name, else the list of all."""
     known = sorted(known)
     near = difflib.get_close_matches(name, known, n=1)
     return f"; did you mean {near[0]!r}?" if near else f"; known are: {', '.join(known)}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -34,7 +34,7 @@ from stampbench.measure import memory, speed
 from stampbench.measure.cost import CostModel
 from stampbench.measure.phases import PhaseClock
 from stampbench.measure.provenance import provenance
-from stampbench.networks.initial import build, initialise, initialise_head
+from stampbench.networks.initial import build, initialise, initialise_head, place
 from stampbench.progress import Observer
 from stampbench.pruning.compact import compact, widths_of
 from stampbench.pruning.groups import channel_groups
@@ -164,7 +164,7 @@ def _run(job: Job, bench: Bench) -> Record:
         artefacts=uses,
         digests=digests | loader.digests() | {"split": split_digest},
         data={
-            "target": DataUse(
+            job.target: DataUse(
                 name=job.target,
                 display_name=data.manifest.display_name,
                 train=len(task.train),
@@ -220,9 +220,7 @@ def _make(spec: ArtefactSpec, job: Job, method: Method, bench: Bench) -> Artefac
     return method.prepare(spec, _context(job, spec.dataset, spec.seed, PhaseClock(bench.device), bench.device))
 
 
-def _start(
-    job: Job, task: Task, pretrained: ArtefactSpec | None, bench: Bench
-) -> tuple[nn.Module, dict[str, str]]:
+def _start(job: Job, task: Task, pretrained: ArtefactSpec | None, bench: Bench) -> tuple[nn.Module, dict[str, str]]:
     """The dense network that pruning starts from, and digests of its weights and of its head.
 
     The head belongs to the start: drawn for random and reference weights, trained for target weights.
@@ -237,7 +235,7 @@ def _start(
             initialise_head(network, head)
             tensors |= {name: t for name, t in network.state_dict().items() if name.startswith("head.")}
         network.load_state_dict(tensors)
-    network.to(bench.device, memory_format=torch.channels_last)
+    place(network, bench.device)
     state = network.state_dict()
     digests = {
         "initial_weights": seeding.digest_of(*(t for name, t in state.items() if not name.startswith("head."))),
@@ -286,10 +284,9 @@ def _realise(
     if plan.weights is Weights.FRESH:
         small = build(job.network, task.classes, job.width, widths_of(plan.keep))
         initialise(small, body, head)
-        small.to(next(network.parameters()).device)
     else:
         small = compact(network, groups, plan.keep, task.input_size)
-    return small.to(memory_format=torch.channels_last), None
+    return place(small, next(network.parameters()).device), None
 
 
 def _cost(job: Job, cost: CostModel, plan: Plan) -> Cost:

@@ -97,4 +97,6 @@ def _read(path: Path, model: type[Model]) -> Model:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"
-        raise UserError(f"{path} is no valid {model.__name__.lower()}: {where}: {first['msg']}; remove it to rerun") from error
+        raise UserError(
+            f"{path} is no valid {model.__name__.lower()}: {where}: {first['msg']}; remove it to rerun"
+        ) from error

@@ -100,9 +100,13 @@ def load(path: Path) -> Suite:
 
 
 def explain(error: ValidationError) -> str:
-    """One line for each mistake: where it is, what is wrong, and the nearest known key."""
+    """What is wrong with a suite file, a line each."""
     models = (Suite, Preset, SuiteProtocol, LearningRates, Reference, Grid, MethodChoice, catalogue.CustomDataset)
-    known = {field for model in models for field in model.model_fields}
+    return mistakes(error, {field for model in models for field in model.model_fields})
+
+
+def mistakes(error: ValidationError, known: set[str]) -> str:
+    """One line for each mistake: where it is, what is wrong, and for an unknown key the nearest known one."""
     lines = []
     for mistake in error.errors():
         where = ".".join(str(part) for part in mistake["loc"])
@@ -174,11 +178,6 @@ def _resolved(choice: str | MethodChoice) -> tuple[type[Method], MethodChoice]:
     try:
         options = method.Options.model_validate(row.options).model_dump(mode="json")
     except ValidationError as error:
-        lines = "\n".join(
-            f"  {'.'.join(map(str, m['loc']))}: unknown option{registry.suggestion(str(m['loc'][-1]), method.Options.model_fields)}"
-            if m["type"] == "extra_forbidden"
-            else f"  {'.'.join(map(str, m['loc']))}: {m['msg']} (got {m['input']!r})"
-            for m in error.errors()
-        )
-        raise SuiteError(f"options of method {row.name!r} are refused:\n{lines}") from error
+        reasons = mistakes(error, set(method.Options.model_fields))
+        raise SuiteError(f"options of method {row.name!r} are refused:\n{reasons}") from error
     return method, row.model_copy(update={"options": options})

@@ -23,7 +23,7 @@ class DivergedError(ArithmeticError):
 
 @dataclass(frozen=True)
 class Recipe:
-    """SGD with Nesterov momentum, linear warm-up, then cosine to zero (Loshchilov and Hutter, arXiv 1608.03983, eq. 5)."""
+    """SGD with Nesterov momentum, linear warm-up, then a cosine to zero (Loshchilov and Hutter, arXiv 1608.03983)."""
 
     epochs: int
     batch_size: int
@@ -116,7 +116,7 @@ class Trainer:
 
 
 def warm_up(trainer: Trainer) -> None:
-    """Two training steps and one evaluation on a copy with blank images, so that no kernel is first met on the clock."""
+    """Two training steps and an evaluation of a copy on blank images: no kernel is first met on the clock."""
     size, batch = trainer.loader.image_size, trainer.recipe.batch_size
     device = next(trainer.network.parameters()).device
     images = torch.zeros(batch, 3, size, size, device=device).to(memory_format=torch.channels_last)
@@ -152,9 +152,7 @@ def fit(
 
 
 @torch.no_grad()
-def evaluate(
-    network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], precision: str
-) -> tuple[float, float]:
+def evaluate(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], precision: str) -> tuple[float, float]:
     """Top-1 and top-5 accuracy in [0, 1], in eval mode. Logits that are not finite count as wrong."""
     network.eval()
     device = next(network.parameters()).device

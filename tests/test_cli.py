@@ -174,9 +174,7 @@ def test_ctrl_c(stampbench, runs):
 
 def test_sigterm_stops_cleanly_and_gives_the_handler_back(stampbench, monkeypatch):
     before = signal.getsignal(signal.SIGTERM)
-    monkeypatch.setattr(
-        executors, "run_here", lambda *_: os.kill(os.getpid(), signal.SIGTERM) or time.sleep(5)
-    )
+    monkeypatch.setattr(executors, "run_here", lambda *_: os.kill(os.getpid(), signal.SIGTERM) or time.sleep(5))
     code, _, err = stampbench("run", "toy")
     assert code == 143 and "resume with the same command" in err
     assert signal.getsignal(signal.SIGTERM) == before

@@ -15,9 +15,7 @@ def cpu_info(tmp_path, monkeypatch):
 
 
 def test_cpu_as_the_kernel_tells(cpu_info):
-    cpu_info.write_text(
-        "processor : 0\nmodel name\t: Toy 9000 @ 1 GHz\nflags\t\t: fpu avx512_bf16\n\nprocessor : 1\n"
-    )
+    cpu_info.write_text("processor : 0\nmodel name\t: Toy 9000 @ 1 GHz\nflags\t\t: fpu avx512_bf16\n\nprocessor : 1\n")
     assert hardware.cpu_model() == "Toy 9000 @ 1 GHz"
     assert hardware.cpu_flags() == {"fpu", "avx512_bf16"}
 

@@ -14,9 +14,7 @@ OTHER_VALUES = {
     "validation_images": st.integers(1, 10**6),
     "epochs": st.integers(1, 1000),
     "batch_size": st.integers(2, 4096),
-    "learning_rate": st.builds(
-        LearningRates, random=st.floats(0.2, 1), reference=st.just(0.05), target=st.just(0.05)
-    ),
+    "learning_rate": st.builds(LearningRates, random=st.floats(0.2, 1), reference=st.just(0.05), target=st.just(0.05)),
     "momentum": st.floats(0, 0.99),
     "weight_decay": st.floats(0, 1),
     "label_smoothing": st.floats(0, 0.99),
@@ -102,9 +100,7 @@ def test_keys_are_hexadecimal_and_differ():
     assert len(keys) == 100 and all(len(key) == 16 and int(key, 16) >= 0 for key in keys)
 
 
-@pytest.mark.parametrize(
-    "changes", [{"sed": 1}, {"seed": -1}, {"width": 0}, {"budget": {"kind": "macs", "keep": 1.5}}]
-)
+@pytest.mark.parametrize("changes", [{"sed": 1}, {"seed": -1}, {"width": 0}, {"budget": {"kind": "macs", "keep": 1.5}}])
 def test_nonsense_is_refused(changes):
     with pytest.raises(ValidationError):
         factories.job(**changes)

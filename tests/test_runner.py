@@ -108,9 +108,7 @@ def test_methods_of_a_seed_share_their_draws_and_same_starts_their_weights(pool)
 
 
 def test_reference_and_random_starts_share_the_head(pool):
-    heads = {
-        r.digests["head"] for r in pool[1].values() if r.job.seed == 0 and r.job.start is not Start.TARGET
-    }
+    heads = {r.digests["head"] for r in pool[1].values() if r.job.seed == 0 and r.job.start is not Start.TARGET}
     assert len(heads) == 1
 
 
@@ -210,7 +208,9 @@ def test_jobs_ignore_the_protocol_that_cannot_touch_them():
     assert all((job.protocol.reference is None) == (job.start is not Start.REFERENCE) for job in JOBS)
     longer = {"dataset": "glyphs", "epochs": 2, "images": 200}
     protocol = TINY.presets["tiny"].protocol.model_copy(update={"reference": Reference.model_validate(longer)})
-    changed = TINY.model_copy(update={"presets": {"tiny": TINY.presets["tiny"].model_copy(update={"protocol": protocol})}})
+    changed = TINY.model_copy(
+        update={"presets": {"tiny": TINY.presets["tiny"].model_copy(update={"protocol": protocol})}}
+    )
     same = {j.key for j in JOBS} & {j.key for j in changed.jobs("tiny", "fp32")}
     assert same == {j.key for j in JOBS if j.start is not Start.REFERENCE}
     assert isinstance(JOBS[0].protocol, Protocol)

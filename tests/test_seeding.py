@@ -36,9 +36,7 @@ def test_streams_do_not_disturb_each_other():
     order = seeding.generator("batch-order", "cifar10", 0)
     weights = seeding.generator("weights", "cifar10", 0)
     torch.randperm(1000, generator=order)
-    interleaved = torch.cat(
-        [torch.rand(1, generator=weights) for _ in range(5) if order.get_state() is not None]
-    )
+    interleaved = torch.cat([torch.rand(1, generator=weights) for _ in range(5) if order.get_state() is not None])
     assert torch.equal(alone, interleaved)
 
 
@@ -73,12 +71,7 @@ def test_a_digest_does_not_depend_on_memory_layout():
 
 
 def test_a_digest_takes_what_networks_hold():
-    assert (
-        len(
-            seeding.digest_of(torch.tensor(3), torch.tensor([True]), torch.zeros(0), torch.ones(2).bfloat16())
-        )
-        == 16
-    )
+    assert len(seeding.digest_of(torch.tensor(3), torch.tensor([True]), torch.zeros(0), torch.ones(2).bfloat16())) == 16
 
 
 def test_adding_at_once_and_one_by_one_agree():

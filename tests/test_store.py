@@ -96,9 +96,7 @@ def test_a_reader_never_sees_half_a_file(tmp_path, monkeypatch):
     write_atomically(path, "old")
     seen = []
     replace = Path.replace
-    monkeypatch.setattr(
-        Path, "replace", lambda self, other: (seen.append(path.read_text()), replace(self, other))[1]
-    )
+    monkeypatch.setattr(Path, "replace", lambda self, other: (seen.append(path.read_text()), replace(self, other))[1])
     write_atomically(path, "new")
     assert seen == ["old"] and path.read_text() == "new"
 

@@ -47,7 +47,7 @@ def network(seed: int = 0) -> nn.Module:
 
 
 def test_steps_are_those_of_sgd_with_nesterov_by_hand():
-    """Three steps on a linear model: v ← μv + g + λw, w ← w - η(g + λw + μv), Sutskever et al. (2013) as torch has it."""
+    """Three steps on a linear model: v ← μv + g + λw, w ← w - η(g + λw + μv), as torch has Sutskever et al. (2013)."""
     model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 4)).double()
     weights = [p.detach().clone() for p in model.parameters()]
     velocity = [torch.zeros_like(w) for w in weights]

@@ -78,9 +78,7 @@ def read_cifar(path: Path, dataset: Dataset) -> tuple[Split, Split]:
     return _cifar_splits(published, path, dataset, lambda name: _file(path / Path(name).name))
 
 
-def _cifar_splits(
-    published: Any, path: Path, dataset: Dataset, read: Callable[[str], bytes]
-) -> tuple[Split, Split]:
+def _cifar_splits(published: Any, path: Path, dataset: Dataset, read: Callable[[str], bytes]) -> tuple[Split, Split]:
     splits = []
     for batches in (published.train_list, published.test_list):
         images, labels = [], []
@@ -100,9 +98,7 @@ def _cifar_batch(data: bytes, where: Path, dataset: Dataset) -> tuple[np.ndarray
         pixels = np.asarray(batch["data"], dtype=np.uint8).reshape(-1, 3, 32, 32)
         labels = [int(label) for label in batch["fine_labels" if dataset.source == "cifar100" else "labels"]]
     except (pickle.UnpicklingError, EOFError, KeyError, TypeError, ValueError) as error:
-        raise DataError(
-            f"{where}: not a batch of CIFAR images ({error}); put an intact copy there"
-        ) from error
+        raise DataError(f"{where}: not a batch of CIFAR images ({error}); put an intact copy there") from error
     if len(labels) != len(pixels):
         raise DataError(f"{where}: {len(pixels)} images but {len(labels)} labels; put an intact copy there")
     for row, label in enumerate(labels):
@@ -156,9 +152,7 @@ def read_aircraft(path: Path, dataset: Dataset) -> tuple[Split, Split]:
         try:
             published = datasets.FGVCAircraft(str(path.parent), split=name, loader=Path)
         except (RuntimeError, OSError, ValueError, KeyError) as error:
-            raise DataError(
-                f"{path}: its {name} lists cannot be read ({error}); put an intact copy there"
-            ) from error
+            raise DataError(f"{path}: its {name} lists cannot be read ({error}); put an intact copy there") from error
         items = (published[row] for row in range(len(published)))
         splits.append(collect(((str(image), image, label) for image, label in items), dataset, str(path)))
     return splits[0], splits[1]
@@ -178,9 +172,7 @@ def read_tiny(path: Path, dataset: Dataset) -> tuple[Split, Split]:
         return _tiny_splits(path, dataset, lambda name: _zipped(archive, root + name, path), names)
 
 
-def _tiny_splits(
-    path: Path, dataset: Dataset, read: Callable[[str], bytes], names: list[str]
-) -> tuple[Split, Split]:
+def _tiny_splits(path: Path, dataset: Dataset, read: Callable[[str], bytes], names: list[str]) -> tuple[Split, Split]:
     ranks = {word: rank for rank, word in enumerate(sorted(read("wnids.txt").decode().split()))}
     annotations = [line.split("\t")[:2] for line in read("val/val_annotations.txt").decode().splitlines()]
     train = [name for name in names if name.startswith("train/") and name.endswith(".JPEG")]
@@ -239,12 +231,8 @@ def _download_file(url: str, folder: Path, filename: str, md5: str) -> None:
 
 
 ARCHIVES: Mapping[str, Archive] = {
-    "cifar10": Archive(
-        ("cifar-10-python.tar.gz", "cifar-10-batches-py"), read_cifar, _download_cifar("cifar10")
-    ),
-    "cifar100": Archive(
-        ("cifar-100-python.tar.gz", "cifar-100-python"), read_cifar, _download_cifar("cifar100")
-    ),
+    "cifar10": Archive(("cifar-10-python.tar.gz", "cifar-10-batches-py"), read_cifar, _download_cifar("cifar10")),
+    "cifar100": Archive(("cifar-100-python.tar.gz", "cifar-100-python"), read_cifar, _download_cifar("cifar100")),
     "svhn": Archive(("train_32x32.mat",), read_svhn, _download_svhn),
     "aircraft": Archive(("fgvc-aircraft-2013b",), read_aircraft, _download_aircraft),
     "tinyimagenet": Archive(

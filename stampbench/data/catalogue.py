@@ -95,9 +95,7 @@ def _small(
 
 def _tiny(name: str, description: str, classes: int, part: str) -> Dataset:
     counts = (500 * classes, 50 * classes)
-    return _small(
-        name, description, classes, counts, source="tinyimagenet", part=part, source_classes=TINY_CLASSES
-    )
+    return _small(name, description, classes, counts, source="tinyimagenet", part=part, source_classes=TINY_CLASSES)
 
 
 AIRCRAFT = Dataset(
@@ -171,9 +169,7 @@ def resolve(name: str, custom: Mapping[str, CustomDataset] | None = None) -> Dat
     """
     own = custom or {}
     if taken := sorted(own.keys() & DATASETS.keys()):
-        raise DataError(
-            f"{taken[0]!r} is the name of a known dataset; give your own in [datasets] another name"
-        )
+        raise DataError(f"{taken[0]!r} is the name of a known dataset; give your own in [datasets] another name")
     if name in DATASETS:
         return DATASETS[name]
     if name in own:

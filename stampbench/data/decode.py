@@ -27,9 +27,7 @@ def decode(image: bytes | Path, dataset: Dataset, where: str) -> np.ndarray:
         source = io.BytesIO(image) if isinstance(image, bytes) else image
         picture = Image.open(source, formats=FORMATS).convert("RGB")
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(
-            f"{where}: cannot decode the image ({error}); replace the file with an intact copy"
-        ) from error
+        raise DataError(f"{where}: cannot decode the image ({error}); replace the file with an intact copy") from error
     width, height = picture.size
     size = dataset.pack_size
     # An image that somebody has already reduced has lost its banner too.
@@ -65,9 +63,7 @@ def check_label(label: int, classes: int | None, where: str) -> None:
     """Raises `DataError` unless 0 <= label < classes (where the number of classes is known)."""
     if label < 0 or (classes is not None and label >= classes):
         known = f"0 to {classes - 1}" if classes else "0 and above"
-        raise DataError(
-            f"{where}: label {label} is out of range ({known}); the file is not what it should be"
-        )
+        raise DataError(f"{where}: label {label} is out of range ({known}); the file is not what it should be")
 
 
 def split_of(images: np.ndarray, labels: Iterable[int] | np.ndarray) -> Split:

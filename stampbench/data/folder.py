@@ -27,17 +27,12 @@ def read_tree(root: Path, dataset: Dataset) -> tuple[Split, Split]:
         try:
             found.append(ImageFolder(str(root / name)))
         except FileNotFoundError as error:
-            raise DataError(
-                f"{root / name}: {error}; put images there as {name}/<class>/<image>.png"
-            ) from error
+            raise DataError(f"{root / name}: {error}; put images there as {name}/<class>/<image>.png") from error
     train, test = found
     if train.classes != test.classes:
         differing = sorted(set(train.classes) ^ set(test.classes))
-        raise DataError(
-            f"{root}: classes {', '.join(differing)} are not in both train and test; make them equal"
-        )
+        raise DataError(f"{root}: classes {', '.join(differing)} are not in both train and test; make them equal")
     first, second = (
-        collect(((file, Path(file), label) for file, label in tree.samples), dataset, tree.root)
-        for tree in found
+        collect(((file, Path(file), label) for file, label in tree.samples), dataset, tree.root) for tree in found
     )
     return first, second

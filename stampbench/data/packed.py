@@ -131,9 +131,7 @@ def pack(dataset: Dataset, found: sources.Found) -> PackedDataset:
     mean, std = channel_statistics(train.images)
     classes = dataset.classes or int(train.labels.max()) + 1
     if int(test.labels.max()) >= classes:
-        raise DataError(
-            f"{found.path}: test label {int(test.labels.max())} never occurs in training; mend it"
-        )
+        raise DataError(f"{found.path}: test label {int(test.labels.max())} never occurs in training; mend it")
     complete = dataset.full_train in (None, len(train)) and dataset.full_test in (None, len(test))
     manifest = Manifest(
         name=dataset.name,
@@ -238,9 +236,7 @@ def _status(dataset: Dataset) -> Status:
         try:
             held = _manifest(folder)
         except DataError:
-            return Status(
-                dataset.name, dataset.name, dataset.description, False, "damaged", str(folder), None, None
-            )
+            return Status(dataset.name, dataset.name, dataset.description, False, "damaged", str(folder), None, None)
         return Status(
             dataset.name,
             held.display_name,

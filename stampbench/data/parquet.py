@@ -45,9 +45,7 @@ def _rows(file: Path, dataset: Dataset) -> Iterator[Encoded]:
         label = _column(schema, dataset.label_columns, file)
         table = pq.read_table(file, columns=[image, label])
     except (pa.ArrowException, OSError) as error:
-        raise DataError(
-            f"{file}: not a readable parquet file ({error}); replace it with an intact copy"
-        ) from error
+        raise DataError(f"{file}: not a readable parquet file ({error}); replace it with an intact copy") from error
     blobs, labels = table[image], table[label]
     if pa.types.is_struct(blobs.type):
         if blobs.type.get_field_index("bytes") < 0:

@@ -52,9 +52,7 @@ class CostModel:
             else:
                 continue
             layers.append(
-                Layer(
-                    kernel * outputs[name], kernel, module.bias is not None, reads.get(name), writes.get(name), *fan
-                )
+                Layer(kernel * outputs[name], kernel, module.bias is not None, reads.get(name), writes.get(name), *fan)
             )
         norms = {group.name: len(group.norms) for group in groups}
         return cls(tuple(layers), norms, {group.name: group.width for group in groups})

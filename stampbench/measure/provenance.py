@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import platform
 import subprocess
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
@@ -23,7 +24,7 @@ PACKAGES = ("torch", "torchvision", "numpy", "pandas", "pydantic", "torch-prunin
 
 def provenance(device: torch.device, precision: str, executor: str) -> Provenance:
     """The provenance of what this process computes now on this device."""
-    threads = torch.get_num_threads()
+    code, threads = _code(), torch.get_num_threads()
     capability = _capability(device)
     name = device_name(device)
     numerics = [torch.__version__, torch.version.cuda, name if device.type == "cuda" else "cpu", capability]
@@ -36,7 +37,10 @@ def provenance(device: torch.device, precision: str, executor: str) -> Provenanc
         executor=executor,
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
         fingerprint=digest_of_json([*numerics, threads, precision]),
-        **_code(),
+        git_commit=code.commit,
+        dirty=code.dirty,
+        source_digest=code.source_digest,
+        constraints_digest=code.constraints_digest,
     )
 
 
@@ -66,17 +70,25 @@ def _versions() -> dict[str, str]:
     return found
 
 
+@dataclass(frozen=True)
+class _Code:
+    commit: str | None
+    dirty: bool | None
+    source_digest: str
+    constraints_digest: str | None
+
+
 @lru_cache(maxsize=1)
-def _code() -> dict[str, str | bool | None]:
+def _code() -> _Code:
     """Read once a process: the code that is running is the code that was there when it started."""
     status = _git("status", "--porcelain", "--", *SOURCES)
     constraints = ROOT / "constraints.txt"
-    return {
-        "git_commit": _git("rev-parse", "HEAD"),
-        "dirty": None if status is None else bool(status),
-        "source_digest": _source_digest(),
-        "constraints_digest": _file_digest(constraints) if constraints.exists() else None,
-    }
+    return _Code(
+        commit=_git("rev-parse", "HEAD"),
+        dirty=None if status is None else bool(status),
+        source_digest=_source_digest(),
+        constraints_digest=_file_digest(constraints) if constraints.exists() else None,
+    )
 
 
 def _source_digest() -> str:
@@ -90,7 +102,9 @@ def _file_digest(path: Path) -> str:
 
 def _git(*arguments: str) -> str | None:
     try:
-        done = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, timeout=20, check=True)
+        done = subprocess.run(
+            ["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, timeout=20, check=True
+        )
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()

@@ -11,7 +11,7 @@ from torch import nn
 from stampbench import seeding
 from stampbench.measure.phases import synchronize
 from stampbench.measure.provenance import device_name, provenance
-from stampbench.networks.initial import build, initialise
+from stampbench.networks.initial import build, initialise, place
 from stampbench.record import Speed, Timing
 from stampbench.seeding import digest_of_json
 from stampbench.training import autocast
@@ -93,7 +93,7 @@ def measure(
 def _network(name: str, classes: int, widths: Mapping[str, int], device: torch.device) -> nn.Module:
     network = build(name, classes, 1.0, widths)
     initialise(network, *(seeding.generator("speed", part, 0) for part in ("initial-weights", "head")))
-    return network.to(device, memory_format=torch.channels_last).train()
+    return place(network, device).train()
 
 
 def _seconds(work: Callable[[], object], device: torch.device) -> float:

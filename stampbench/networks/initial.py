@@ -18,6 +18,11 @@ def build(name: str, classes: int, width: float, widths: Mapping[str, int] | Non
     return network.to_empty(device="cpu")
 
 
+def place(network: nn.Module, device: torch.device) -> nn.Module:
+    """The network itself, moved to the device, its weights channels last."""
+    return network.to(device).to(memory_format=torch.channels_last)
+
+
 def initialise(network: nn.Module, body: torch.Generator, head: torch.Generator) -> None:
     """Kaiming-normal (fan-out, ReLU) convolutions, neutral batch norms (He et al., arXiv 1502.01852, eq. 14)."""
     for module in network.modules():

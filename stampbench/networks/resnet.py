@@ -23,7 +23,8 @@ class Shortcut(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, C, H, W) to (N, out, H / stride, W / stride)."""
-        return self.norm(self.conv(images))
+        projected: Tensor = self.norm(self.conv(images))
+        return projected
 
 
 class BasicBlock(nn.Module):
@@ -73,7 +74,8 @@ class ResNet(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Logits (N, classes)."""
         hidden = F.relu(self.norm1(self.conv1(images)), inplace=True)
-        return self.head(self.pool(self.stages(hidden)).flatten(1))
+        logits: Tensor = self.head(self.pool(self.stages(hidden)).flatten(1))
+        return logits
 
 
 def resnet18(classes: int, width: float = 1.0, widths: Mapping[str, int] | None = None) -> ResNet:

@@ -33,7 +33,8 @@ class VGG(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (N, classes)."""
-        return self.head(self.pool(self.features(images)).flatten(1))
+        logits: Tensor = self.head(self.pool(self.features(images)).flatten(1))
+        return logits
 
 
 def scaled(base: int, width: float) -> int:

@@ -38,7 +38,9 @@ def allocate(
     names = list(cost.widths)
     owner = torch.cat([torch.full((cost.widths[name],), index) for index, name in enumerate(names)])
     ranked = owner[torch.cat([scores[name].double().cpu() for name in names]).argsort(descending=True, stable=True)]
-    smallest = {name: _rounded_up(max(1, math.ceil(floor * width)), width, round_to) for name, width in cost.widths.items()}
+    smallest = {
+        name: _rounded_up(max(1, math.ceil(floor * width)), width, round_to) for name, width in cost.widths.items()
+    }
 
     def widths_of(count: int) -> dict[str, int]:
         chosen = torch.bincount(ranked[:count], minlength=len(names)).tolist()

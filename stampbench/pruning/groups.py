@@ -56,9 +56,7 @@ def channel_groups(network: nn.Module, input_size: int) -> tuple[Group, ...]:
     return tuple(sorted(groups, key=lambda group: order[group.name]))
 
 
-def _group(
-    network: nn.Module, found: tp.dependency.Group, names: dict[nn.Module, str], order: dict[str, int]
-) -> Group:
+def _group(network: nn.Module, found: tp.dependency.Group, names: dict[nn.Module, str], order: dict[str, int]) -> Group:
     producers, norms, consumers = set(), set(), set()
     for dependency, _ in found:
         module, prune = dependency.target.module, dependency.handler

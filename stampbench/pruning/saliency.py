@@ -17,9 +17,7 @@ from stampbench.pruning.groups import channel_groups
 SCORING_BATCH = 128
 
 
-def plan_by_saliency(
-    method: SaliencyMethod, network: nn.Module, task: Task, budget: Budget, context: Context
-) -> Plan:
+def plan_by_saliency(method: SaliencyMethod, network: nn.Module, task: Task, budget: Budget, context: Context) -> Plan:
     """Scores the channels, ranks them within groups or across, and keeps the best that fit the budget."""
     groups = channel_groups(network, task.input_size)
     cost = CostModel.of(network, groups, task.input_size)

@@ -33,9 +33,7 @@ def job_frame(jobs: Sequence[Job], store: Store) -> pd.DataFrame:
     records = store.of(jobs)
     variants = _variants(jobs)
     rows = [_identity(job, variants) | _outcome(records.get(job.key), store) for job in jobs]
-    return pd.DataFrame(
-        rows, columns=[*TABLE, *VARIANT, "seed", "key", "status", "reason", *MEASURES, *PLACE]
-    )
+    return pd.DataFrame(rows, columns=[*TABLE, *VARIANT, "seed", "key", "status", "reason", *MEASURES, *PLACE])
 
 
 def cell_frame(jobs: pd.DataFrame) -> pd.DataFrame:

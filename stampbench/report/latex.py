@@ -75,9 +75,7 @@ def escape(text: str) -> str:
 
 def _section(section: Section) -> str:
     title = rf"\paragraph{{{escape(section.title)}}}"
-    return "\n".join(
-        [f"{title}\n", *map(table, section.tables), *(f"{escape(r)}\n" for r in section.remarks)]
-    )
+    return "\n".join([f"{title}\n", *map(table, section.tables), *(f"{escape(r)}\n" for r in section.remarks)])
 
 
 def _row(fields: Iterable[str]) -> str:

@@ -46,9 +46,7 @@ def preset_sections(suite: Suite, preset: str, store: Store) -> list[Section]:
     return [section for section in sections if section.tables or section.remarks]
 
 
-def _section(
-    suite: Suite, preset: str, jobs: Sequence[Job], records: dict[str, Record], store: Store
-) -> Section:
+def _section(suite: Suite, preset: str, jobs: Sequence[Job], records: dict[str, Record], store: Store) -> Section:
     title = f"{suite.title}: {preset} preset, {jobs[0].protocol.precision}"
     dataset = suite.preset(preset).protocol.reference.dataset
     remarks = [*_reference_side(records.values(), dataset), *_stale(jobs, store)]

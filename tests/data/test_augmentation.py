@@ -11,9 +11,7 @@ from stampbench.data.augmentation import AREA, RATIO, Augmentation, normalise, r
 
 
 def random_images(count: int, size: int) -> torch.Tensor:
-    return torch.randint(
-        256, (count, 3, size, size), dtype=torch.uint8, generator=torch.Generator().manual_seed(1)
-    )
+    return torch.randint(256, (count, 3, size, size), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
 
 
 @settings(deadline=None, max_examples=25)
@@ -24,12 +22,8 @@ def test_each_crop_is_the_numpy_crop_of_its_offset(size, flip, seed):
     draws = augmentation.draw(5, torch.Generator().manual_seed(seed))
     crops = augmentation.apply(images, draws)
     edge = size // 8
-    for image, crop, (row, column, mirrored) in zip(
-        images.numpy(), crops.numpy(), draws.tolist(), strict=True
-    ):
-        expected = np.pad(image, ((0, 0), (edge, edge), (edge, edge)))[
-            :, row : row + size, column : column + size
-        ]
+    for image, crop, (row, column, mirrored) in zip(images.numpy(), crops.numpy(), draws.tolist(), strict=True):
+        expected = np.pad(image, ((0, 0), (edge, edge), (edge, edge)))[:, row : row + size, column : column + size]
         assert np.array_equal(crop, expected[:, :, ::-1] if flip and mirrored else expected)
 
 

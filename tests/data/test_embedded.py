@@ -53,9 +53,7 @@ def test_glyph_counts_and_shapes(glyphs):
 
 def test_glyphs_are_rendered_the_same_again(glyphs, root):
     again = embedded.read_glyphs(DATASETS["glyphs"])
-    assert all(
-        a.images.equal(b.images) and a.labels.equal(b.labels) for a, b in zip(glyphs, again, strict=True)
-    )
+    assert all(a.images.equal(b.images) and a.labels.equal(b.labels) for a, b in zip(glyphs, again, strict=True))
 
 
 def test_glyphs_vary_within_a_class(glyphs):

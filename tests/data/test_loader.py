@@ -23,9 +23,7 @@ def loader(split: Split, batch: int, dataset=CIFAR, seed: int = 0) -> EpochLoade
     return EpochLoader(split, dataset, MEAN, STD, batch, *streams)
 
 
-@pytest.mark.parametrize(
-    ("count", "batch", "sizes"), [(100, 32, [32] * 3), (20, 32, [20]), (64, 32, [32, 32])]
-)
+@pytest.mark.parametrize(("count", "batch", "sizes"), [(100, 32, [32] * 3), (20, 32, [20]), (64, 32, [32, 32])])
 def test_the_last_partial_batch_is_dropped_if_there_is_a_full_one(count, batch, sizes):
     made = loader(split_of(count), batch)
     assert [len(labels) for _, labels in made.epoch()] == sizes

@@ -231,9 +231,7 @@ def test_own_tree_with_different_classes_is_refused(tmp_path, pixels):
 def test_own_parquet_with_named_columns(tmp_path, pixels):
     own = {"mine": CustomDataset(path=tmp_path / "mine", size=32, image_column="photo", label_column="kind")}
     for name in ("train", "test"):
-        write_parquet(
-            tmp_path / "mine" / f"{name}.parquet", pixels(3), [0, 1, 2], image="photo", label="kind"
-        )
+        write_parquet(tmp_path / "mine" / f"{name}.parquet", pixels(3), [0, 1, 2], image="photo", label="kind")
     assert packed.load("mine", own).manifest.classes == 3
 
 

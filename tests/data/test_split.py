@@ -48,10 +48,7 @@ def test_a_seed_draws_the_same_and_another_seed_others(packed):
 
 
 def test_another_dataset_draws_others(packed):
-    assert (
-        make_task(packed, CIFAR, 100, 10, 0, "cpu")[1]
-        != make_task(packed, DATASETS["svhn"], 100, 10, 0, "cpu")[1]
-    )
+    assert make_task(packed, CIFAR, 100, 10, 0, "cpu")[1] != make_task(packed, DATASETS["svhn"], 100, 10, 0, "cpu")[1]
 
 
 @pytest.mark.parametrize(("total", "validation"), [(301, 10), (100, 100), (100, -1)])

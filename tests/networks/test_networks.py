@@ -16,9 +16,7 @@ def made(name: str, classes: int = 10, width: float = 1.0, widths=None, seed: in
 
 def convolutions(network: nn.Module) -> list[tuple[int, int, tuple[int, int], tuple[int, int]]]:
     return [
-        (m.in_channels, m.out_channels, m.kernel_size, m.stride)
-        for m in network.modules()
-        if isinstance(m, nn.Conv2d)
+        (m.in_channels, m.out_channels, m.kernel_size, m.stride) for m in network.modules() if isinstance(m, nn.Conv2d)
     ]
 
 

@@ -11,11 +11,7 @@ from tests import factories
 def test_a_cell_is_the_mean_and_deviation_over_its_finished_seeds(store: Store) -> None:
     jobs = [factories.job(seed=seed) for seed in range(4)]
     for job, top1 in zip(jobs, [0.5, 0.7, 0.9], strict=False):
-        store.put(
-            factories.record(
-                job, top1=top1, seconds=factories.seconds(pretrain=2, prune=3, train=10 * job.seed)
-            )
-        )
+        store.put(factories.record(job, top1=top1, seconds=factories.seconds(pretrain=2, prune=3, train=10 * job.seed)))
     (cell,) = cell_frame(job_frame(jobs, store)).to_dict("records")
     assert (cell["planned"], cell["done"], cell["outcome"]) == (4, 3, "1 of 4 seeds not run")
     assert cell["top1"] == pytest.approx(0.7)
@@ -61,9 +57,7 @@ def test_cells_differ_by_every_part_of_the_variant(store: Store) -> None:
         ({"scope": "uniform", "rounds": 5, "rescale": True}, "magnitude, rounds 5, rescale"),
     ],
 )
-def test_variants_name_options_that_are_not_the_defaults(
-    options: dict[str, object], name: str, store: Store
-) -> None:
+def test_variants_name_options_that_are_not_the_defaults(options: dict[str, object], name: str, store: Store) -> None:
     assert list(job_frame([factories.job(options=options)], store)["variant"]) == [name]
 
 
@@ -79,9 +73,7 @@ def test_speed_up_is_the_median_of_the_pairs() -> None:
 
 def test_speed_ups_come_from_the_store_and_are_one_for_the_dense_network(store: Store) -> None:
     dense, pruned = factories.job("dense"), factories.job()
-    speed = factories.speed(
-        train_step=factories.timing([3.0], [2.0]), inference=factories.timing([4.0], [1.0])
-    )
+    speed = factories.speed(train_step=factories.timing([3.0], [2.0]), inference=factories.timing([4.0], [1.0]))
     store.put_speed(speed)
     store.put(factories.record(dense))
     store.put(factories.record(pruned, speed=speed.key))

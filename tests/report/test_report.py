@@ -47,9 +47,7 @@ def filled(make_suite: MakeSuite, store: Store) -> Suite:
 
 
 @pytest.mark.parametrize(("form", "suffix"), [("md", ".md"), ("latex", ".tex")])
-def test_report_is_the_golden_one(
-    form: str, suffix: str, filled: Suite, store: Store, tmp_path: Path
-) -> None:
+def test_report_is_the_golden_one(form: str, suffix: str, filled: Suite, store: Store, tmp_path: Path) -> None:
     (path,) = write_report([filled], store, [form], tmp_path / "out")
     assert path == tmp_path / "out" / f"toys{suffix}"
     golden = GOLDEN / path.name
@@ -110,8 +108,7 @@ def test_zero_records_say_what_to_run(make_suite: MakeSuite, store: Store) -> No
     assert suite_tables(suite, "quick", store) == []
     (section,) = suite_sections(suite, store)
     assert section.remarks == (
-        "Nothing of this suite has been run yet. Run: "
-        "python -m stampbench run suites/toys.toml --preset quick",
+        "Nothing of this suite has been run yet. Run: python -m stampbench run suites/toys.toml --preset quick",
     )
 
 
@@ -144,15 +141,11 @@ def test_stale_records_are_listed_and_not_shown(make_suite: MakeSuite, store: St
     )
 
 
-def test_an_automatic_precision_gives_a_table_for_each_that_was_run(
-    make_suite: MakeSuite, store: Store
-) -> None:
+def test_an_automatic_precision_gives_a_table_for_each_that_was_run(make_suite: MakeSuite, store: Store) -> None:
     suite = make_suite(precision="auto", methods=["magnitude"])
     for job in suite.jobs("quick", "fp32"):
         store.put(factories.record(job))
-    assert [table.name for table in suite_tables(suite, "quick", store)] == [
-        "toys-quick-cifar10-vgg19-0.25-fp32"
-    ]
+    assert [table.name for table in suite_tables(suite, "quick", store)] == ["toys-quick-cifar10-vgg19-0.25-fp32"]
     store.put(factories.record(suite.jobs("quick", "bf16")[0]))
     assert [section.title for section in suite_sections(suite, store)] == [
         "Toys: quick preset, fp32",
@@ -169,9 +162,7 @@ def test_mixed_devices_and_numerics_are_named(make_suite: MakeSuite, store: Stor
     assert "mixed devices: A / B (2 numeric fingerprints: bits may differ)" in table.caption
 
 
-def test_reference_seconds_count_each_artefact_once_and_stay_apart(
-    make_suite: MakeSuite, store: Store
-) -> None:
+def test_reference_seconds_count_each_artefact_once_and_stay_apart(make_suite: MakeSuite, store: Store) -> None:
     suite = make_suite(methods=["dense", "magnitude"])
     for job in suite.jobs("quick", "fp32"):
         use = factories.reference_use(job.seed, seconds=100.0 + 100 * job.seed, reused=job.method != "dense")
@@ -185,9 +176,7 @@ def test_reference_seconds_count_each_artefact_once_and_stay_apart(
     assert totals == ["30.5", "30.5"]
 
 
-def test_unknown_formats_are_refused_before_anything_is_written(
-    filled: Suite, store: Store, tmp_path: Path
-) -> None:
+def test_unknown_formats_are_refused_before_anything_is_written(filled: Suite, store: Store, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="did you mean 'latex'"):
         write_report([filled], store, ["md", "latexx"], tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -221,9 +210,7 @@ def test_latex_compiles(filled: Suite, store: Store, tmp_path: Path) -> None:
         encoding="utf-8",
     )
     options = [] if engine == "tectonic" else ["-interaction=nonstopmode", "-halt-on-error"]
-    done = subprocess.run(
-        [engine, *options, document.name], cwd=tmp_path, capture_output=True, text=True, timeout=300
-    )
+    done = subprocess.run([engine, *options, document.name], cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout[-2000:]
     assert (tmp_path / "document.pdf").exists()
 

@@ -1,0 +1,112 @@
+"""Every registered method, on every network: the contract."""
+
+import copy
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from stampbench import registry
+from stampbench.contract import Budget, Granularity, Start, Weights
+from stampbench.measure.cost import CostModel
+from stampbench.pruning.compact import compact, widths_of
+from stampbench.pruning.groups import channel_groups
+from tests.conformance.conftest import ToyContext, toy_task
+from tests.pruning.strategies import NETWORKS, lively
+
+METHODS = sorted(registry.METHODS.targets())
+CELLS = [pytest.param(m, n, id=f"{m}-{n}") for m in METHODS for n in NETWORKS]
+
+
+def method_of(name: str):
+    found = registry.METHODS.load(name)
+    return found(found.Options())
+
+
+def budget_of(method) -> Budget:
+    return Budget(kind="macs", keep=0.3 if method.prunes else 1.0)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_class_says_what_it_is(name):
+    found = registry.METHODS.load(name)
+    assert found.name == name
+    assert isinstance(found.version, int)
+    assert found.version >= 1
+    assert found.card.strip()
+    assert found.granularities <= frozenset(Granularity)
+    assert found.default_start in found.starts <= frozenset(Start)
+    assert found.Options().model_dump(mode="json") == found.Options.model_validate({}).model_dump(mode="json")
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_importing_a_method_imports_no_torch(name):
+    module = registry.METHODS.targets()[name].partition(":")[0]
+    code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(("name", "network"), CELLS)
+def test_the_plan_fills_its_budget_and_empties_no_group(name, network, task, context):
+    method, dense = method_of(name), lively(network)
+    groups = channel_groups(dense, task.input_size)
+    cost = CostModel.of(dense, groups, task.input_size)
+    budget = budget_of(method)
+    plan = method.plan(dense, task, budget, {}, context)
+    widths = widths_of(plan.keep)
+    assert widths.keys() == cost.widths.keys()
+    assert all(keep.dtype == torch.bool and keep.shape == (cost.widths[g],) for g, keep in plan.keep.items())
+    assert min(widths.values()) >= 1
+    left = int(budget.keep * cost.macs()) - cost.macs(widths)
+    steps = [cost.macs(widths | {g: w + 1}) - cost.macs(widths) for g, w in widths.items() if w < cost.widths[g]]
+    assert 0 <= left < max(steps, default=1)
+    assert isinstance(plan.weights, Weights | dict)
+    images = torch.randn(2, 3, task.input_size, task.input_size)
+    assert torch.isfinite(compact(dense, groups, plan.keep, task.input_size).eval()(images)).all()
+
+
+@pytest.mark.parametrize(("name", "network"), CELLS)
+def test_the_plan_is_a_function_of_the_job(name, network, task):
+    def kept(extra_draws: int = 0):
+        context = ToyContext()
+        torch.rand(extra_draws)
+        context.generator("somebody-else").manual_seed(extra_draws)
+        method = method_of(name)
+        return method.plan(lively(network), task, budget_of(method), {}, context).keep
+
+    first, second = kept(), kept(extra_draws=7)
+    assert all(torch.equal(first[group], second[group]) for group in first)
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize(("name", "network"), CELLS)
+def test_planning_leaves_network_and_random_state_untouched(name, network, training, task, context):
+    method, dense = method_of(name), lively(network).train(training)
+    before, state = copy.deepcopy(dense.state_dict()), torch.get_rng_state()
+    method.plan(dense, task, budget_of(method), {}, context)
+    assert all(torch.equal(before[key], value) for key, value in dense.state_dict().items())
+    assert all(module.training == training for module in dense.modules())
+    assert all(p.requires_grad and p.grad is None for p in dense.parameters())
+    assert torch.equal(state, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("count", [1, 5])
+def test_few_images_and_missing_classes_are_no_obstacle(name, count, context):
+    method = method_of(name)
+    plan = method.plan(lively("resnet18"), toy_task(count=count), budget_of(method), {}, context)
+    assert all(keep.any() for keep in plan.keep.values())
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_widths_are_rounded_where_the_protocol_says_so(name):
+    method, dense = method_of(name), lively("vgg19", width=0.25)
+    plan = method.plan(dense, toy_task(), budget_of(method), {}, ToyContext(round_to=8))
+    assert all(width % 8 == 0 for width in widths_of(plan.keep).values())
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_unknown_options_are_refused(name):
+    with pytest.raises(ValueError, match="colour"):
+        registry.METHODS.load(name).Options.model_validate({"colour": "blue"})

@@ -1,0 +1,52 @@
+"""Magnitude against sums by hand and torch-pruning's own importance."""
+
+import pytest
+import torch
+import torch_pruning as tp
+
+from methods.magnitude import Magnitude, MagnitudeOptions, coupled_l2_norm, filter_l1_norm
+from stampbench.pruning.groups import channel_groups, dependency_graph
+from tests.pruning.strategies import NETWORKS, lively
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_filter_norms_are_li_et_als_sums(name):
+    network = lively(name)
+    for group in channel_groups(network, 16):
+        expected = [0.0] * group.width
+        for producer in group.producers:
+            weight = network.get_submodule(producer).weight.detach()
+            for channel in range(group.width):
+                expected[channel] += sum(abs(w) for w in weight[channel].flatten().tolist())
+        assert filter_l1_norm(network, group).tolist() == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_coupled_norms_are_torch_prunings(name):
+    """Its group importance, summed squares over producers and consumers, mean-normalised; ours is the root."""
+    network = lively(name).eval()
+    graph = dependency_graph(network, 16)
+    for group in channel_groups(network, 16):
+        found = graph.get_pruning_group(
+            network.get_submodule(group.producers[0]), tp.prune_conv_out_channels, idxs=list(range(group.width))
+        )
+        theirs = tp.importance.GroupMagnitudeImportance(
+            p=2, group_reduction="sum", normalizer=None, target_types=[torch.nn.Conv2d, torch.nn.Linear]
+        )(found)
+        ours = coupled_l2_norm(network, group)
+        assert ours.mean().item() == pytest.approx(1.0)
+        root = theirs.double().sqrt()
+        torch.testing.assert_close(ours, root / root.mean(), rtol=1e-4, atol=1e-6)
+
+
+def test_scope_says_whether_groups_compete():
+    assert Magnitude(MagnitudeOptions()).uniform
+    assert not Magnitude(MagnitudeOptions(scope="global")).uniform
+
+
+def test_a_dead_filter_goes_first():
+    network = lively("vgg19")
+    with torch.no_grad():
+        network.features.conv5.weight[3] = 0
+    group = next(g for g in channel_groups(network, 16) if g.name == "features.conv5")
+    assert int(filter_l1_norm(network, group).argmin()) == 3
