@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from itertools import chain, islice
 
 import torch
 from torch import nn
@@ -37,7 +38,7 @@ from stampbench.measure.provenance import provenance
 from stampbench.networks.initial import build, initialise, initialise_head, place
 from stampbench.progress import Observer
 from stampbench.pruning.compact import compact, widths_of
-from stampbench.pruning.groups import channel_groups
+from stampbench.pruning.groups import Group, channel_groups
 from stampbench.pruning.masks import apply_weight_masks
 from stampbench.record import Accuracy, ArtefactUse, Cost, DataUse, Record, Seconds
 from stampbench.store import Store
@@ -108,7 +109,7 @@ def configure(job: Job) -> None:
 def _run(job: Job, bench: Bench) -> Record:
     protocol, device = job.protocol, bench.device
     method: Method = _method(job)
-    uses, specs = _make_artefacts(job, method, bench)
+    uses, artefacts = _artefacts(job, method, bench)
 
     memory.reset_peak(device)
     clock = PhaseClock(device)
@@ -123,16 +124,16 @@ def _run(job: Job, bench: Bench) -> Record:
         )
         test = test_split(data, device)
     with clock.phase("start"):
-        network, digests = _start(job, task, specs.get(pretraining.KIND), bench)
+        network, digests = _start(job, task, artefacts.pop(pretraining.KIND, None), device)
         loader = _loader(job, task, dataset)
-        artefacts = {kind: bench.artefacts.load(spec) for kind, spec in specs.items() if kind != pretraining.KIND}
     with clock.phase("prune"):
         if method.needs_data and job.start is Start.REFERENCE:
             _head_steps(network, job, task, dataset)
         groups = channel_groups(network, task.input_size)
         cost = CostModel.of(network, groups, task.input_size)
         plan = method.plan(network, task, job.budget, artefacts, context)
-        pruned, masks = _realise(network, plan, job, task)
+        costs = _cost(job, cost, plan)
+        pruned, masks = _realise(network, groups, plan, job, task)
     trainer = Trainer(pruned, loader, Recipe.of(protocol, protocol.learning_rate.of(job.start), protocol.epochs), masks)
     history = fit(
         trainer,
@@ -145,8 +146,6 @@ def _run(job: Job, bench: Bench) -> Record:
         top1, top5 = evaluate(pruned, batches, protocol.precision)
     peak = memory.peak_mib(device)
     seconds = _seconds(clock, uses, history.seconds)
-
-    costs = _cost(job, cost, plan)
     return Record(
         key=job.key,
         job=job,
@@ -189,21 +188,20 @@ def _context(job: Job, dataset: str, seed: int, clock: PhaseClock, device: torch
     return JobContext(device, protocol.precision, protocol.round_to, protocol.floor, dataset, seed, clock)
 
 
-def _make_artefacts(job: Job, method: Method, bench: Bench) -> tuple[list[ArtefactUse], dict[str, ArtefactSpec]]:
-    """Makes what is missing, outside the job's clock; returns what the job rests on and the specs by kind."""
+def _artefacts(job: Job, method: Method, bench: Bench) -> tuple[list[ArtefactUse], dict[str, Artefact]]:
+    """What the job rests on, by kind, made outside the job's clock where it is missing."""
     start = pretraining.spec_of(job, bench.custom)
-    specs = [*([start] if start else []), *method.artefacts(job)]
-    uses = []
-    for spec in specs:
+    uses, artefacts = [], {}
+    for spec in [*([start] if start else []), *method.artefacts(job)]:
         reused = bench.artefacts.ensure(
             spec,
             lambda spec=spec: _make(spec, job, method, bench),  # type: ignore[misc]
             provenance(bench.device, job.protocol.precision, bench.executor),
         )
-        made = bench.artefacts.load(spec)
+        made = artefacts[spec.kind] = bench.artefacts.load(spec)
         digest = digest_of_spec(spec)
         uses.append(ArtefactUse(kind=spec.kind, scope=spec.scope, digest=digest, seconds=made.seconds, reused=reused))
-    return uses, {spec.kind: spec for spec in specs}
+    return uses, artefacts
 
 
 def _make(spec: ArtefactSpec, job: Job, method: Method, bench: Bench) -> Artefact:
@@ -220,7 +218,7 @@ def _make(spec: ArtefactSpec, job: Job, method: Method, bench: Bench) -> Artefac
     return method.prepare(spec, _context(job, spec.dataset, spec.seed, PhaseClock(bench.device), bench.device))
 
 
-def _start(job: Job, task: Task, pretrained: ArtefactSpec | None, bench: Bench) -> tuple[nn.Module, dict[str, str]]:
+def _start(job: Job, task: Task, pretrained: Artefact | None, device: torch.device) -> tuple[nn.Module, dict[str, str]]:
     """The dense network that pruning starts from, and digests of its weights and of its head.
 
     The head belongs to the start: drawn for random and reference weights, trained for target weights.
@@ -230,12 +228,12 @@ def _start(job: Job, task: Task, pretrained: ArtefactSpec | None, bench: Bench) 
     if pretrained is None:
         initialise(network, body, head)
     else:
-        tensors = dict(bench.artefacts.load(pretrained).tensors)
+        tensors = dict(pretrained.tensors)
         if job.start is Start.REFERENCE:
             initialise_head(network, head)
             tensors |= {name: t for name, t in network.state_dict().items() if name.startswith("head.")}
         network.load_state_dict(tensors)
-    place(network, bench.device)
+    place(network, device)
     state = network.state_dict()
     digests = {
         "initial_weights": seeding.digest_of(*(t for name, t in state.items() if not name.startswith("head."))),
@@ -256,19 +254,16 @@ def _head_steps(network: nn.Module, job: Job, task: Task, dataset: Dataset) -> N
         seeding.generator(f"head-steps/{purpose}", job.target, job.seed) for purpose in ("batch-order", "augmentation")
     )
     loader = EpochLoader(task.train, dataset, task.mean, task.std, protocol.batch_size, order, draws)
-    epochs = math.ceil(steps / len(loader))
-    trainer = Trainer(network, loader, Recipe.of(protocol, protocol.learning_rate.reference, max(1, epochs)))
+    epochs = max(1, math.ceil(steps / len(loader)))
+    trainer = Trainer(network, loader, Recipe.of(protocol, protocol.learning_rate.reference, epochs))
     network.train()
-    taken = 0
-    while taken < steps:
-        for images, labels in loader.epoch():
-            if taken < steps:
-                trainer.step(images, labels)
-                taken += 1
+    batches = chain.from_iterable(loader.epoch() for _ in range(epochs))
+    for images, labels in islice(batches, steps):
+        trainer.step(images, labels)
 
 
 def _realise(
-    network: nn.Module, plan: Plan, job: Job, task: Task
+    network: nn.Module, groups: Sequence[Group], plan: Plan, job: Job, task: Task
 ) -> tuple[nn.Module, Mapping[str, torch.Tensor] | None]:
     """The plan carried out: channels removed, or weights masked; and the masks that training must hold."""
     if isinstance(plan.weights, Mapping):
@@ -280,7 +275,6 @@ def _realise(
         masks = {name: mask.to(next(network.parameters()).device) for name, mask in plan.keep.items()}
         apply_weight_masks(network, masks)
         return network, masks
-    groups = channel_groups(network, task.input_size)
     if plan.weights is Weights.FRESH:
         small = build(job.network, task.classes, job.width, widths_of(plan.keep))
         initialise(small, body, head)

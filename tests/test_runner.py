@@ -152,8 +152,7 @@ def test_an_interrupted_suite_goes_on_where_it_stopped(pool, tmp_path, monkeypat
 
 
 def made_job(**changes) -> Job:
-    base = JOBS[0]
-    return base.model_copy(update=changes)
+    return JOBS[0].model_copy(update=changes)
 
 
 def test_a_diverged_job_is_a_record_and_the_suite_goes_on(tmp_path, monkeypatch):
