@@ -42,7 +42,7 @@ _ESCAPES = str.maketrans(
 
 def document(sections: Iterable[Section]) -> str:
     """Sections one after the other; a fragment without preamble."""
-    return "% Needs \\usepackage{booktabs}.\n" + "".join(f"\n{_section(section)}" for section in sections)
+    return "% Needs \\usepackage{booktabs,graphicx}.\n" + "".join(f"\n{_section(section)}" for section in sections)
 
 
 def table(content: Table) -> str:
@@ -50,16 +50,16 @@ def table(content: Table) -> str:
     layout = "".join("r" if column.number else "l" for column in content.columns)
     lines = [
         r"\begin{table}[htbp]",
-        r"\centering\scriptsize\setlength{\tabcolsep}{3pt}",
+        r"\centering\scriptsize",
         rf"\caption{{{escape(content.caption)}}}",
         rf"\label{{tab:{content.name}}}",
-        rf"\begin{{tabular}}{{{layout}}}",
+        rf"\resizebox{{\linewidth}}{{!}}{{\begin{{tabular}}{{{layout}}}",
         r"\toprule",
         _row(escape(column.heading) for column in content.columns),
         r"\midrule",
         *(_row(_entry(entry) for entry in row) for row in content.rows),
         r"\bottomrule",
-        r"\end{tabular}",
+        r"\end{tabular}}",
         *(rf"\par {_mark(index)} {escape(text)}" for index, text in enumerate(content.notes)),
         r"\end{table}",
     ]

@@ -205,7 +205,7 @@ def test_latex_compiles(filled: Suite, store: Store, tmp_path: Path) -> None:
     (path,) = write_report([filled], store, ["latex"], tmp_path)
     document = tmp_path / "document.tex"
     document.write_text(
-        "\\documentclass{article}\\usepackage[T1]{fontenc}\\usepackage{booktabs}\\begin{document}\n"
+        "\\documentclass{article}\\usepackage[T1]{fontenc}\\usepackage{booktabs,graphicx}\\begin{document}\n"
         f"{path.read_text(encoding='utf-8')}\n{extra}\\end{{document}}\n",
         encoding="utf-8",
     )

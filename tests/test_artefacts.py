@@ -1,0 +1,92 @@
+"""Artefacts are kept by what was asked for, whole or not at all."""
+
+import pytest
+import torch
+
+from stampbench.artefacts import POOL_LIMIT_BYTES, Artefacts, digest_of_spec
+from stampbench.contract import Artefact, ArtefactSpec
+from stampbench.errors import UserError
+from tests import factories
+
+
+def spec(**changes) -> ArtefactSpec:
+    fields = {
+        "kind": "pretrained",
+        "scope": "reference",
+        "dataset": "glyphs",
+        "network": "vgg19",
+        "width": 0.25,
+        "seed": 0,
+        "recipe": {"epochs": 3},
+    }
+    return ArtefactSpec.model_validate(fields | changes)
+
+
+@pytest.fixture
+def kept(tmp_path):
+    return Artefacts(tmp_path / "pool", tmp_path / "cache")
+
+
+def numbers(count: int = 8) -> Artefact:
+    return Artefact({"w": torch.arange(count, dtype=torch.float32), "n": torch.tensor(3)}, 7.5, {"note": "x"})
+
+
+def test_what_is_written_is_what_is_loaded(kept):
+    assert not kept.ensure(spec(), numbers, factories.provenance())
+    assert kept.ensure(spec(), lambda: pytest.fail("made twice"), factories.provenance())
+    held = kept.load(spec())
+    assert torch.equal(held.tensors["w"], torch.arange(8.0))
+    assert held.tensors["n"].shape == ()
+    assert (held.seconds, held.notes) == (7.5, {"note": "x"})
+
+
+def test_channels_last_weights_keep_their_values(kept):
+    weights = torch.randn(4, 3, 3, 3).to(memory_format=torch.channels_last)
+    kept.ensure(spec(), lambda: Artefact({"w": weights}, 1.0), factories.provenance())
+    assert torch.equal(kept.load(spec()).tensors["w"], weights)
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"recipe": {"epochs": 4}}, {"dataset": "digits"}, {"width": 0.5}])
+def test_another_spec_is_another_artefact(kept, change):
+    kept.ensure(spec(), numbers, factories.provenance())
+    with pytest.raises(UserError, match="has not been made"):
+        kept.load(spec(**change))
+
+
+def test_small_reference_artefacts_travel_with_the_pool_others_stay(kept):
+    kept.ensure(spec(), numbers, factories.provenance())
+    kept.ensure(spec(scope="target"), numbers, factories.provenance())
+    kept.ensure(spec(seed=1), lambda: numbers(POOL_LIMIT_BYTES // 4 + 1), factories.provenance())
+    assert [p.name for p in kept.pool.iterdir()] == [digest_of_spec(spec())]
+    assert {p.name for p in kept.cache.iterdir()} == {
+        digest_of_spec(spec(scope="target")),
+        digest_of_spec(spec(seed=1)),
+    }
+
+
+@pytest.mark.parametrize("name", ["tensors.safetensors", "artefact.json"])
+def test_a_truncated_file_is_refused_with_what_to_do(kept, name):
+    kept.ensure(spec(), numbers, factories.provenance())
+    path = kept.pool / digest_of_spec(spec()) / name
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(UserError, match="remove it"):
+        kept.load(spec())
+
+
+def test_changed_tensors_are_noticed(kept):
+    from safetensors.torch import save_file
+
+    kept.ensure(spec(), numbers, factories.provenance())
+    path = kept.pool / digest_of_spec(spec()) / "tensors.safetensors"
+    save_file({"w": torch.zeros(8), "n": torch.tensor(3)}, path)
+    with pytest.raises(UserError, match="not those described"):
+        kept.load(spec())
+
+
+def test_what_fails_to_be_made_leaves_nothing(kept):
+    def fail() -> Artefact:
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        kept.ensure(spec(), fail, factories.provenance())
+    assert not list(kept.pool.glob("*")) if kept.pool.exists() else True

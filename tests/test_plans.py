@@ -1,0 +1,133 @@
+"""How the runner carries out plans: fresh, given and masked weights, artefacts of methods, head steps."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from stampbench import pretraining, registry, runner
+from stampbench.artefacts import Artefacts
+from stampbench.progress import SilentProgress
+from stampbench.registry import Registry
+from stampbench.runner import Bench, run
+from stampbench.store import Store
+from stampbench.suite import Suite
+from tests.toy_methods import TARGETS
+
+PROTOCOL: dict[str, Any] = {
+    "train_images": 160,
+    "validation_images": 32,
+    "epochs": 1,
+    "batch_size": 32,
+    "precision": "fp32",
+    "threads": 1,
+    "head_steps": 3,
+    "learning_rate": {"random": 0.05, "reference": 0.05, "target": 0.05},
+    "reference": {"dataset": "glyphs", "epochs": 1, "images": 160},
+}
+
+
+@pytest.fixture(autouse=True)
+def toys(monkeypatch, tmp_path):
+    monkeypatch.setattr(registry, "METHODS", Registry("method", TARGETS))
+    monkeypatch.setattr(runner.speed, "ROUNDS", {"train_step": 1, "latency": 1, "inference": 1})
+    monkeypatch.delenv("STAMPBENCH_DATA", raising=False)
+
+
+def job(method: str, seed: int = 0, **grid: Any):
+    protocol = PROTOCOL | grid.pop("protocol", {})
+    rows = {"methods": [{"name": method, **grid.pop("row", {})}], "budgets": [grid.pop("keep", 0.3)]}
+    cells = {"targets": ["digits"], "networks": ["resnet18"], "width": 0.125, "seeds": seed + 1, **rows, **grid}
+    suite = Suite.model_validate(
+        {"name": "toy", "title": "Toys", "presets": {"toy": {"protocol": protocol, "grid": [cells]}}}
+    )
+    return suite.jobs("toy", "fp32")[-1]
+
+
+@pytest.fixture
+def bench(tmp_path):
+    artefacts = Artefacts(tmp_path / "pool", tmp_path / "cache")
+    return Bench(Store(tmp_path), artefacts, {}, torch.device("cpu"), SilentProgress(), "test")
+
+
+def done(record):
+    assert record.status == "done", record.reason
+    return record
+
+
+def test_fresh_weights_come_from_the_jobs_stream_whatever_the_start(bench):
+    by_start = [done(run(job("fresh", row={"start": start}), bench)) for start in ("random", "reference")]
+    assert by_start[0].accuracy == by_start[1].accuracy
+    assert by_start[0].digests["initial_weights"] != by_start[1].digests["initial_weights"]
+
+
+def test_given_weights_are_the_ones_that_are_sliced(bench, monkeypatch):
+    seen = {}
+
+    class Watched(runner.Trainer):
+        def __init__(self, network, *rest):
+            seen.setdefault("first", network.conv1.weight.detach().clone())
+            super().__init__(network, *rest)
+
+    made = job("given", row={"start": "random"})
+    monkeypatch.setattr(runner, "Trainer", Watched)
+    record = done(run(made, bench))
+    assert record.notes == {"why": "a test"}
+    assert seen["first"].shape[0] == 4
+    assert (seen["first"] == 0.01).all()
+
+
+def test_single_weights_are_masked_counted_and_stay_masked(bench, monkeypatch):
+    trained = []
+    evaluate = runner.evaluate
+    monkeypatch.setattr(runner, "evaluate", lambda network, *rest: trained.append(network) or evaluate(network, *rest))
+    made = job("single-weights", row={"start": "random", "granularity": "weight"}, kind="params", keep=0.1)
+    record = done(run(made, bench))
+    prunable = [p for p in trained[0].parameters() if p.dim() == 4]
+    kept = sum(int(0.1 * p.numel()) for p in prunable)
+    assert record.cost.dense_params - record.cost.params == sum(p.numel() for p in prunable) - kept
+    assert record.cost.macs == record.cost.dense_macs
+    assert sum(int((p != 0).sum()) for p in prunable) <= kept
+
+
+def test_a_methods_artefact_is_made_once_charged_and_handed_over(bench):
+    first, second, other = (done(run(job("prepared", seed), bench)) for seed in (0, 3, 1))
+    for record, reused in ((first, False), (second, True), (other, False)):
+        use = next(use for use in record.artefacts if use.kind == "table")
+        assert (use.seconds, use.reused) == (12.5, reused)
+        assert record.seconds.pretrain == 12.5
+        assert "prune/search" in record.seconds.phases
+        assert record.seconds.prune >= record.seconds.phases["prune/search"]
+    assert first.notes == second.notes != other.notes
+
+
+def test_head_steps_are_taken_before_data_driven_scores_and_charged(bench, monkeypatch):
+    steps = []
+    step = runner.Trainer.step
+
+    def counted(self, *batch):
+        steps.append(bench)
+        return step(self, *batch)
+
+    record = done(run(job("reads-data"), bench))
+    monkeypatch.setattr(runner.Trainer, "step", counted)
+    done(run(job("reads-data"), bench))
+    with_head = len(steps)
+    steps.clear()
+    done(run(job("reads-data", protocol={"head_steps": 0}), bench))
+    assert with_head - len(steps) == 3
+    assert record.digests == done(run(job("reads-data", protocol={"head_steps": 0}), bench)).digests
+
+
+def test_the_pretrained_network_is_the_one_its_spec_asks_for(bench):
+    made = job("fresh")
+    spec = pretraining.spec_of(made, {})
+    assert (spec.scope, spec.dataset, spec.seed, spec.recipe["images"]) == ("reference", "glyphs", 0, 160)
+    assert spec == pretraining.spec_of(job("fresh", protocol={"epochs": 2, "train_images": 128}), {})
+    target = pretraining.spec_of(job("fresh", row={"start": "target"}), {})
+    assert (target.scope, target.dataset, target.recipe["images"]) == ("target", "digits", 160)
+    assert pretraining.spec_of(job("fresh", row={"start": "random"}), {}) is None
+    done(run(made, bench))
+    held = bench.artefacts.load(spec)
+    assert held.notes["train_images"] == 128
+    assert len(held.notes["validation_top1"]) == 1
