@@ -1,16 +1,17 @@
-"""Magnitude pruning of channels: small filters go."""
+"""Magnitude pruning: small filters, or small weights, go."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
-from stampbench.contract import Context, Options, SaliencyMethod, Start
+from stampbench.contract import Context, Granularity, Options, SaliencyMethod, Start
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from stampbench.pruning.groups import Group
+    from stampbench.pruning.saliency import ScoringBatches
 
 
 class MagnitudeOptions(Options):
@@ -24,6 +25,7 @@ class Magnitude(SaliencyMethod):
 
     name = "magnitude"
     version = 1
+    granularities = frozenset(Granularity)
     default_start = Start.REFERENCE
     Options = MagnitudeOptions
     options: MagnitudeOptions
@@ -34,8 +36,11 @@ class Magnitude(SaliencyMethod):
 - **Ours**: `scope = "layer"` (default) is Li et al.'s score, summed over the producers of a coupled group, at a
   uniform share per group in place of their hand-set ratios, and with no layer exempt. `scope = "global"` is the L2
   norm over the producers' filters and the consumers' slices, divided by its mean over the group, ranked across groups.
+- **Single weights**: |w|, ranked within each layer or, with `scope = "global"`, over all layers (Han et al., arXiv
+  1506.02626).
 - **Starts**: random, target and reference weights are three different baselines; the table names the start.
-- **Checked against**: sums by hand; torch-pruning's group magnitude importance for the ranking within every group.
+- **Checked against**: sums by hand; torch-pruning's group magnitude importance for the ranking within every group;
+  `torch.nn.utils.prune`'s global mask for single weights.
 """
 
     @property
@@ -44,15 +49,17 @@ class Magnitude(SaliencyMethod):
         return self.options.scope == "layer"
 
     def scores(
-        self,
-        network: nn.Module,
-        groups: Sequence[Group],
-        batches: Iterable[tuple[Tensor, Tensor]],
-        context: Context,
+        self, network: nn.Module, groups: Sequence[Group], batches: ScoringBatches, context: Context
     ) -> Mapping[str, Tensor]:
         """L1 norms of filters, or normalised L2 norms of coupled weights: float64 (width,) per group."""
         score = filter_l1_norm if self.uniform else coupled_l2_norm
         return {group.name: score(network, group) for group in groups}
+
+    def weight_scores(self, network: nn.Module, batches: ScoringBatches, context: Context) -> Mapping[str, Tensor]:
+        """|w| of every weight."""
+        from stampbench.pruning.masks import prunable_weights
+
+        return {name: weight.detach().abs() for name, weight in prunable_weights(network).items()}
 
 
 def filter_l1_norm(network: nn.Module, group: Group) -> Tensor:

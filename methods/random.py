@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
-from stampbench.contract import Context, Options, SaliencyMethod, Start
+from stampbench.contract import Context, Granularity, Options, SaliencyMethod, Start
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from stampbench.pruning.groups import Group
+    from stampbench.pruning.saliency import ScoringBatches
 
 
 class RandomOptions(Options):
@@ -24,15 +25,16 @@ class Random(SaliencyMethod):
 
     name = "random"
     version = 1
+    granularities = frozenset(Granularity)
     default_start = Start.REFERENCE
     Options = RandomOptions
     options: RandomOptions
-    card = """Every channel's score is a uniform draw; the best-drawn are kept.
+    card = """Every channel's, or weight's, score is a uniform draw; the best-drawn are kept.
 
 - **Papers**: the control of Frankle et al. (arXiv 2009.08576) and Su et al. (arXiv 2009.11094). Random pruning with
   good layer ratios matches pruning at initialisation (Liu et al., arXiv 2202.02643).
-- **Ours**: whole coupled groups. `scope = "layer"` (default) keeps about the same share of every group, `"global"`
-  ranks the draws of all channels together; the two are different baselines.
+- **Ours**: whole coupled groups, or single weights. `scope = "layer"` (default) keeps about the same share of every
+  group or parameter, `"global"` ranks the draws of all together; the two are different baselines.
 - **Checked against**: uniformity of the kept channels over many draws (chi-square). Draws are real numbers, not ranks:
   ranks broke another library's global baseline.
 """
@@ -43,14 +45,20 @@ class Random(SaliencyMethod):
         return self.options.scope == "layer"
 
     def scores(
-        self,
-        network: nn.Module,
-        groups: Sequence[Group],
-        batches: Iterable[tuple[Tensor, Tensor]],
-        context: Context,
+        self, network: nn.Module, groups: Sequence[Group], batches: ScoringBatches, context: Context
     ) -> Mapping[str, Tensor]:
         """Draws, float64 (width,), from the stream "random-scores"."""
         import torch
 
         stream = context.generator("random-scores")
         return {g.name: torch.rand(g.width, generator=stream, dtype=torch.float64) for g in groups}
+
+    def weight_scores(self, network: nn.Module, batches: ScoringBatches, context: Context) -> Mapping[str, Tensor]:
+        """Draws, float64, from the stream "random-scores"."""
+        import torch
+
+        from stampbench.pruning.masks import prunable_weights
+
+        stream = context.generator("random-scores")
+        weights = prunable_weights(network)
+        return {name: torch.rand(w.shape, generator=stream, dtype=torch.float64) for name, w in weights.items()}

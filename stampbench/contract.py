@@ -5,7 +5,7 @@ Importing it, or a method, must not import torch: listing methods and planning s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -13,11 +13,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from stampbench.seeding import artefact_seed
+
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
+    from stampbench.data.loader import EpochLoader
+    from stampbench.job import Job
     from stampbench.pruning.groups import Group
+    from stampbench.pruning.saliency import ScoringBatches
 
 
 class Granularity(StrEnum):
@@ -101,7 +106,8 @@ class Plan:
 class ArtefactSpec(BaseModel):
     """Names, completely, something that must exist before a job: its digest is the cache key.
 
-    `scope` is "reference" (shared by all targets) or "target"; `seed` is the job's seed mod 3.
+    `scope` is "reference" (shared by all targets) or "target"; `seed` is the job's seed mod 3. The harness adds the
+    digest of the dataset to the recipe.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -112,6 +118,32 @@ class ArtefactSpec(BaseModel):
     width: float
     seed: int
     recipe: dict[str, Any]
+
+    @classmethod
+    def of(cls, job: Job, kind: str, scope: str, epochs: int, **more: Any) -> ArtefactSpec:
+        """What a job needs: trained for some epochs by its recipe, at fresh weights' rate, on the scope's dataset.
+
+        A reference-scope artefact depends on nothing of the target's. `more` joins the recipe.
+        """
+        protocol = job.protocol
+        reference = protocol.reference if scope == "reference" else None
+        shared = {"batch_size", "momentum", "weight_decay", "label_smoothing", "warmup_epochs"}
+        recipe = protocol.model_dump(mode="json", include=shared | {"precision", "threads", "validation_images"})
+        recipe |= {
+            "protocol_version": job.protocol_version,
+            "learning_rate": protocol.learning_rate.random,
+            "epochs": epochs,
+            "images": reference.images if reference else protocol.train_images,
+        }
+        return cls(
+            kind=kind,
+            scope=scope,
+            dataset=reference.dataset if reference else job.target,
+            network=job.network,
+            width=job.width,
+            seed=artefact_seed(job.seed),
+            recipe=recipe | more,
+        )
 
 
 @dataclass(frozen=True)
@@ -150,6 +182,10 @@ class Context(Protocol):
         """A fresh CPU generator for the named stream of this (purpose, dataset, seed)."""
         ...
 
+    def loader(self, task: Task, batch_size: int, purpose: str) -> EpochLoader:
+        """Augmented training batches of the task, their order and draws from streams of that purpose."""
+        ...
+
     def phase(self, name: str) -> AbstractContextManager[None]:
         """Charges the seconds spent inside to the named phase; an inner phase pauses the outer one."""
         ...
@@ -177,12 +213,15 @@ class Method:
     def __init__(self, options: Any) -> None:
         self.options = options
 
-    def artefacts(self, job: Any) -> list[ArtefactSpec]:
-        """What must exist before the plan, besides the start's weights."""
+    def artefacts(self, job: Job) -> list[ArtefactSpec]:
+        """What must exist before the plan, besides the start's weights, in the order in which it is made."""
         return []
 
-    def prepare(self, spec: ArtefactSpec, context: Context) -> Artefact:
-        """Makes one artefact that `artefacts` asked for; cached by the digest of `spec`."""
+    def prepare(self, spec: ArtefactSpec, task: Task, artefacts: Mapping[str, Artefact], context: Context) -> Artefact:
+        """Makes one artefact that `artefacts` asked for; cached by the digest of `spec`.
+
+        `task` is of the spec's dataset; `artefacts` are those made before it, the start's ("pretrained") included.
+        """
         raise LookupError(f"{self.name} makes no artefact of kind {spec.kind!r}")
 
     def plan(
@@ -196,30 +235,39 @@ class Method:
 
 
 class SaliencyMethod(Method):
-    """A method that only scores channels; ranking, allocation and coupling are the harness's."""
+    """A method that only scores channels or weights; schedule, coupling and allocation are the harness's."""
 
     @property
     def uniform(self) -> bool:
-        """Whether channels are ranked within their group, so that every group keeps about the same share."""
+        """Whether scores are ranked within their group or parameter, so that each keeps about the same share."""
         return False
 
-    def scores(
-        self,
-        network: nn.Module,
-        groups: Sequence[Group],
-        batches: Iterable[tuple[Tensor, Tensor]],
-        context: Context,
-    ) -> Mapping[str, Tensor]:
-        """A finite score (width,) for every group, higher is kept.
+    @property
+    def rounds(self) -> int:
+        """Scoring rounds: round k of n keeps the share budget^(k / n) of what the next round scores."""
+        return 1
 
-        `batches` yields normalised float32 images (N, 3, H, W) of the training split with their int64 labels.
+    def scores(
+        self, network: nn.Module, groups: Sequence[Group], batches: ScoringBatches, context: Context
+    ) -> Mapping[str, Tensor]:
+        """A finite score (width,) for every channel group, higher is kept.
+
+        From the second round on, `network` is without the channels that are gone.
         """
         raise TypeError(f"{type(self).__name__} must define scores()")
+
+    def weight_scores(self, network: nn.Module, batches: ScoringBatches, context: Context) -> Mapping[str, Tensor]:
+        """A finite score for every weight of every convolution and linear layer, by parameter name.
+
+        From the second round on, weights that are gone are zero in `network`; their scores are not looked at.
+        """
+        raise TypeError(f"{type(self).__name__} must define weight_scores()")
 
     def plan(
         self, network: nn.Module, task: Task, budget: Budget, artefacts: Mapping[str, Artefact], context: Context
     ) -> Plan:
-        """Keeps the best-scored channels that fit the budget."""
-        from stampbench.pruning.saliency import plan_by_saliency
+        """Keeps the best-scored channels, or single weights, that fit the budget."""
+        from stampbench.pruning.saliency import channel_plan, weight_plan
 
-        return plan_by_saliency(self, network, task, budget, context)
+        make = weight_plan if budget.kind == "params" else channel_plan
+        return make(self, network, task, budget, context)

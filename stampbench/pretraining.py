@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import torch
 
 from stampbench import seeding
-from stampbench.contract import Artefact, ArtefactSpec, Start
-from stampbench.data import catalogue, packed
-from stampbench.data.catalogue import CustomDataset
+from stampbench.contract import Artefact, ArtefactSpec, Start, Task
+from stampbench.data.catalogue import Dataset
 from stampbench.data.loader import EpochLoader, evaluation_batches
-from stampbench.data.split import make_task
 from stampbench.job import Job
 from stampbench.measure.phases import PhaseClock
 from stampbench.networks.initial import build, initialise, place
@@ -21,58 +18,18 @@ from stampbench.training import Recipe, Trainer, fit
 KIND = "pretrained"
 
 
-def spec_of(job: Job, custom: Mapping[str, CustomDataset]) -> ArtefactSpec | None:
-    """The pretrained network that the job starts from, or None for random weights.
-
-    It is trained from fresh weights, so at their learning rate. The reference one depends on nothing of the target's.
-    """
-    protocol = job.protocol
-    if job.start is Start.RANDOM:
-        return None
-    reference = protocol.reference if job.start is Start.REFERENCE else None
-    dataset = reference.dataset if reference else job.target
-    recipe: dict[str, Any] = protocol.model_dump(
-        mode="json",
-        include={
-            "batch_size",
-            "momentum",
-            "weight_decay",
-            "label_smoothing",
-            "warmup_epochs",
-            "precision",
-            "threads",
-            "validation_images",
-        },
-    )
-    recipe |= {
-        "protocol_version": job.protocol_version,
-        "learning_rate": protocol.learning_rate.random,
-        "epochs": reference.epochs if reference else protocol.epochs,
-        "images": reference.images if reference else protocol.train_images,
-        "data": packed.load(dataset, custom).manifest.digest,
-    }
-    return ArtefactSpec(
-        kind=KIND,
-        scope="reference" if reference else "target",
-        dataset=dataset,
-        network=job.network,
-        width=job.width,
-        seed=seeding.artefact_seed(job.seed),
-        recipe=recipe,
-    )
+def spec_of(job: Job) -> ArtefactSpec | None:
+    """The pretrained network that the job starts from, or None for random weights."""
+    if job.start is Start.REFERENCE and job.protocol.reference:
+        return ArtefactSpec.of(job, KIND, "reference", job.protocol.reference.epochs)
+    return ArtefactSpec.of(job, KIND, "target", job.protocol.epochs) if job.start is Start.TARGET else None
 
 
 def pretrain(
-    spec: ArtefactSpec,
-    custom: Mapping[str, CustomDataset],
-    device: torch.device,
-    report: Callable[[int, float, float], None],
+    spec: ArtefactSpec, task: Task, dataset: Dataset, device: torch.device, report: Callable[[int, float, float], None]
 ) -> Artefact:
     """Trains the network of the spec from fresh weights; its tensors are the state dict, its seconds the training's."""
-    values, dataset = spec.recipe, catalogue.resolve(spec.dataset, custom)
-    data = packed.load(spec.dataset, custom)
-    # A job draws its target's split by its artefact seed, so nothing here has seen its validation images.
-    task, _ = make_task(data, dataset, values["images"], values["validation_images"], spec.seed, device)
+    values = spec.recipe
 
     def stream(purpose: str) -> torch.Generator:
         return seeding.generator(f"pretraining/{purpose}", spec.dataset, spec.seed)
@@ -83,18 +40,12 @@ def pretrain(
     loader = EpochLoader(
         task.train, dataset, task.mean, task.std, values["batch_size"], stream("batch-order"), stream("augmentation")
     )
-    recipe = Recipe(**{name: values[name] for name in Recipe.__dataclass_fields__})
     clock = PhaseClock(device)
     history = fit(
-        Trainer(network, loader, recipe),
+        Trainer(network, loader, Recipe.of_spec(spec)),
         lambda: evaluation_batches(task.validation, dataset, task.mean, task.std, 256),
         clock,
         report,
     )
-    notes = {
-        "train_images": len(task.train),
-        "validation_top1": history.accuracy,
-        "train_loss": history.loss,
-        "display_name": data.manifest.display_name,
-    }
+    notes = {"train_images": len(task.train), "validation_top1": history.accuracy, "train_loss": history.loss}
     return Artefact(network.state_dict(), clock.seconds["train"], notes)

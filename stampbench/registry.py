@@ -51,6 +51,10 @@ METHODS = Registry(
         "dense": "methods.dense:Dense",
         "random": "methods.random:Random",
         "magnitude": "methods.magnitude:Magnitude",
+        "snip": "methods.snip:Snip",
+        "grasp": "methods.grasp:Grasp",
+        "synflow": "methods.synflow:Synflow",
+        "metapruning": "methods.metapruning:MetaPruning",
     },
 )
 NETWORKS = Registry(

@@ -67,13 +67,18 @@ class JobContext:
     precision: str
     round_to: int
     floor: float
-    dataset: str
+    dataset: Dataset
     seed: int
     clock: PhaseClock
 
     def generator(self, purpose: str) -> torch.Generator:
         """A stream of the methods' own: no purpose of theirs can meet one of the harness's."""
-        return seeding.generator(f"method/{purpose}", self.dataset, self.seed)
+        return seeding.generator(f"method/{purpose}", self.dataset.name, self.seed)
+
+    def loader(self, task: Task, batch_size: int, purpose: str) -> EpochLoader:
+        """Training batches from two streams of the methods' own."""
+        order, draws = (self.generator(f"{purpose}/{part}") for part in ("batch-order", "augmentation"))
+        return EpochLoader(task.train, self.dataset, task.mean, task.std, batch_size, order, draws)
 
     def phase(self, name: str) -> AbstractContextManager[None]:
         """A named phase of the job's clock."""
@@ -113,9 +118,9 @@ def _run(job: Job, bench: Bench) -> Record:
 
     memory.reset_peak(device)
     clock = PhaseClock(device)
-    context = _context(job, job.target, job.seed, clock, device)
+    dataset = catalogue.resolve(job.target, bench.custom)
+    context = _context(job, dataset, job.seed, clock, device)
     with clock.phase("data"):
-        dataset = catalogue.resolve(job.target, bench.custom)
         data = packed.load(job.target, bench.custom)
         # Drawn by the artefact seed: a target-pretrained start has trained on these images and on no others.
         split_seed = seeding.artefact_seed(job.seed)
@@ -183,19 +188,22 @@ def _method(job: Job) -> Method:
     return found(found.Options.model_validate(job.options))
 
 
-def _context(job: Job, dataset: str, seed: int, clock: PhaseClock, device: torch.device) -> JobContext:
+def _context(job: Job, dataset: Dataset, seed: int, clock: PhaseClock, device: torch.device) -> JobContext:
     protocol = job.protocol
     return JobContext(device, protocol.precision, protocol.round_to, protocol.floor, dataset, seed, clock)
 
 
 def _artefacts(job: Job, method: Method, bench: Bench) -> tuple[list[ArtefactUse], dict[str, Artefact]]:
     """What the job rests on, by kind, made outside the job's clock where it is missing."""
-    start = pretraining.spec_of(job, bench.custom)
-    uses, artefacts = [], {}
-    for spec in [*([start] if start else []), *method.artefacts(job)]:
+    start = pretraining.spec_of(job)
+    uses: list[ArtefactUse] = []
+    artefacts: dict[str, Artefact] = {}
+    for wanted in [*([start] if start else []), *method.artefacts(job)]:
+        data = packed.load(wanted.dataset, bench.custom)
+        spec = wanted.model_copy(update={"recipe": wanted.recipe | {"data": data.manifest.digest}})
         reused = bench.artefacts.ensure(
             spec,
-            lambda spec=spec: _make(spec, job, method, bench),  # type: ignore[misc]
+            lambda spec=spec: _make(spec, job, method, artefacts, bench),  # type: ignore[misc]
             provenance(bench.device, job.protocol.precision, bench.executor),
         )
         made = artefacts[spec.kind] = bench.artefacts.load(spec)
@@ -204,18 +212,29 @@ def _artefacts(job: Job, method: Method, bench: Bench) -> tuple[list[ArtefactUse
     return uses, artefacts
 
 
-def _make(spec: ArtefactSpec, job: Job, method: Method, bench: Bench) -> Artefact:
+def _make(spec: ArtefactSpec, job: Job, method: Method, artefacts: Mapping[str, Artefact], bench: Bench) -> Artefact:
     label = f"{spec.kind} {spec.network} × {spec.width:g} on {spec.dataset}, seed {spec.seed}"
     bench.observer.artefact_started(label)
+    values, dataset = spec.recipe, catalogue.resolve(spec.dataset, bench.custom)
+    # A job draws its target's split by its artefact seed, so nothing here has seen its validation images.
+    task, _ = make_task(
+        packed.load(spec.dataset, bench.custom),
+        dataset,
+        values["images"],
+        values["validation_images"],
+        spec.seed,
+        bench.device,
+    )
     if spec.kind == pretraining.KIND:
-        epochs = int(spec.recipe["epochs"])
         return pretraining.pretrain(
             spec,
-            bench.custom,
+            task,
+            dataset,
             bench.device,
-            lambda epoch, loss, top1: bench.observer.epoch(label, epoch, epochs, loss, top1),
+            lambda epoch, loss, top1: bench.observer.epoch(label, epoch, int(values["epochs"]), loss, top1),
         )
-    return method.prepare(spec, _context(job, spec.dataset, spec.seed, PhaseClock(bench.device), bench.device))
+    context = _context(job, dataset, spec.seed, PhaseClock(bench.device), bench.device)
+    return method.prepare(spec, task, artefacts, context)
 
 
 def _start(job: Job, task: Task, pretrained: Artefact | None, device: torch.device) -> tuple[nn.Module, dict[str, str]]:

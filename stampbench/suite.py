@@ -16,6 +16,9 @@ from stampbench.data import catalogue
 from stampbench.errors import SuiteError, UserError
 from stampbench.job import Job, LearningRates, Precision, Protocol, Reference
 
+# Channel plans are bound by MACs, weight plans by the number of prunable weights.
+BUDGETS = {Granularity.CHANNEL: "macs", Granularity.WEIGHT: "params"}
+
 
 class MethodChoice(BaseModel):
     """A row of the table: a method with its start and options; what is not given is the method's own default."""
@@ -36,7 +39,6 @@ class Grid(BaseModel):
     width: float = Field(gt=0)
     methods: list[str | MethodChoice] = Field(min_length=1)
     budgets: list[float] = Field(min_length=1)
-    kind: Literal["macs", "params"] = "macs"
     seeds: int = Field(gt=0, le=1000)
 
 
@@ -141,7 +143,7 @@ def _expand(grid: Grid, protocol: Protocol) -> Iterator[Job]:
                 start=start,
                 granularity=row.granularity,
                 # A method that removes nothing has one job a seed, whatever the budgets.
-                budget=Budget(kind=grid.kind, keep=keep if method.prunes else 1.0),
+                budget=Budget(kind=BUDGETS[row.granularity], keep=keep if method.prunes else 1.0),
                 seed=seed,
                 protocol=_relevant(protocol, method, start),
             )

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from stampbench.contract import ArtefactSpec
 from stampbench.data.loader import EpochLoader
 from stampbench.job import Protocol
 from stampbench.measure.phases import PhaseClock
@@ -47,6 +48,11 @@ class Recipe:
             warmup_epochs=protocol.warmup_epochs,
             precision=protocol.precision,
         )
+
+    @classmethod
+    def of_spec(cls, spec: ArtefactSpec) -> Recipe:
+        """The recipe that an artefact is trained by."""
+        return cls(**{name: spec.recipe[name] for name in cls.__dataclass_fields__})
 
     def rate(self, step: int, steps_per_epoch: int) -> float:
         """The factor on the peak rate at a step counted from 0."""

@@ -7,6 +7,7 @@ import torch
 
 from stampbench import pretraining, registry, runner
 from stampbench.artefacts import Artefacts
+from stampbench.data import packed
 from stampbench.progress import SilentProgress
 from stampbench.registry import Registry
 from stampbench.runner import Bench, run
@@ -81,7 +82,7 @@ def test_single_weights_are_masked_counted_and_stay_masked(bench, monkeypatch):
     trained = []
     evaluate = runner.evaluate
     monkeypatch.setattr(runner, "evaluate", lambda network, *rest: trained.append(network) or evaluate(network, *rest))
-    made = job("single-weights", row={"start": "random", "granularity": "weight"}, kind="params", keep=0.1)
+    made = job("single-weights", row={"start": "random", "granularity": "weight"}, keep=0.1)
     record = done(run(made, bench))
     prunable = [p for p in trained[0].parameters() if p.dim() == 4]
     kept = sum(int(0.1 * p.numel()) for p in prunable)
@@ -121,13 +122,14 @@ def test_head_steps_are_taken_before_data_driven_scores_and_charged(bench, monke
 
 def test_the_pretrained_network_is_the_one_its_spec_asks_for(bench):
     made = job("fresh")
-    spec = pretraining.spec_of(made, {})
+    spec = pretraining.spec_of(made)
     assert (spec.scope, spec.dataset, spec.seed, spec.recipe["images"]) == ("reference", "glyphs", 0, 160)
-    assert spec == pretraining.spec_of(job("fresh", protocol={"epochs": 2, "train_images": 128}), {})
-    target = pretraining.spec_of(job("fresh", row={"start": "target"}), {})
+    assert spec == pretraining.spec_of(job("fresh", protocol={"epochs": 2, "train_images": 128}))
+    target = pretraining.spec_of(job("fresh", row={"start": "target"}))
     assert (target.scope, target.dataset, target.recipe["images"]) == ("target", "digits", 160)
-    assert pretraining.spec_of(job("fresh", row={"start": "random"}), {}) is None
+    assert pretraining.spec_of(job("fresh", row={"start": "random"})) is None
     done(run(made, bench))
-    held = bench.artefacts.load(spec)
+    data = packed.load("glyphs").manifest.digest
+    held = bench.artefacts.load(spec.model_copy(update={"recipe": spec.recipe | {"data": data}}))
     assert held.notes["train_images"] == 128
     assert len(held.notes["validation_top1"]) == 1

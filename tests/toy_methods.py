@@ -71,19 +71,9 @@ class Prepared(Fresh):
     card = "Needs something made on the target first."
 
     def artefacts(self, job):
-        return [
-            ArtefactSpec(
-                kind="table",
-                scope="target",
-                dataset=job.target,
-                network=job.network,
-                width=job.width,
-                seed=job.seed % 3,
-                recipe={},
-            )
-        ]
+        return [ArtefactSpec.of(job, "table", "target", 1)]
 
-    def prepare(self, spec, context):
+    def prepare(self, spec, task, artefacts, context):
         import torch
 
         return Artefact({"numbers": torch.rand(4, generator=context.generator("table"))}, 12.5)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from stampbench.pruning.groups import Group, evaluation_mode
+from stampbench.pruning.groups import Group, blank_image, evaluation_mode
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def _output_positions(network: nn.Module, input_size: int) -> dict[str, int]:
             handles.append(module.register_forward_hook(record))
     try:
         with evaluation_mode(network), torch.no_grad():
-            network(torch.zeros(1, 3, input_size, input_size, device=next(network.parameters()).device))
+            network(blank_image(network, input_size))
     finally:
         for handle in handles:
             handle.remove()

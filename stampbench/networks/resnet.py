@@ -14,16 +14,18 @@ BLOCKS_PER_STAGE = 2
 
 
 class Shortcut(nn.Module):
-    """The projection of a block that changes the width or the resolution."""
+    """The projection of a block that changes the width or the resolution: a 1×1 convolution with that stride."""
 
     def __init__(self, channels: int, out: int, stride: int) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(channels, out, 1, stride=stride, bias=False)
+        self.stride = stride
+        self.conv = nn.Conv2d(channels, out, 1, bias=False)
         self.norm = nn.BatchNorm2d(out)
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, C, H, W) to (N, out, H / stride, W / stride)."""
-        projected: Tensor = self.norm(self.conv(images))
+        # Strided here, as oneDNN's strided 1×1 convolution corrupts the heap in its backward pass (torch 2.15, CPU).
+        projected: Tensor = self.norm(self.conv(images[:, :, :: self.stride, :: self.stride]))
         return projected
 
 

@@ -61,6 +61,19 @@ def allocate(
     return Allocation(keep, macs, macs_budget - macs, floored)
 
 
+def allocate_weights(scores: Mapping[str, Tensor], keep: float, uniform: bool = False) -> dict[str, Tensor]:
+    """Bool masks of exactly ⌊keep × weights⌋ weights: the best-scored of all parameters together.
+
+    With `uniform`, weights are ranked within their parameter. Ties go to the earlier parameter and weight.
+    """
+    flat = {name: score.flatten() for name, score in scores.items()}
+    ranked = torch.cat(list((fractional_ranks(flat) if uniform else flat).values()))
+    kept = torch.zeros(len(ranked), dtype=torch.bool)
+    kept[_top(ranked, math.floor(keep * len(ranked)))] = True
+    parts = kept.split([len(score) for score in flat.values()])
+    return {name: part.view(score.shape) for (name, score), part in zip(scores.items(), parts, strict=True)}
+
+
 def fractional_ranks(scores: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Each channel's rank within its group as a fraction, best = 1: makes a global ranking prune uniformly."""
     ranks = {}
@@ -87,6 +100,16 @@ def _rounded_down(count: int, width: int, round_to: int) -> int:
 
 def _rounded_up(count: int, width: int, round_to: int) -> int:
     return min(width, -(-count // round_to) * round_to)
+
+
+def _top(values: Tensor, count: int) -> Tensor:
+    """Indices of the `count` largest values, ties to the earlier; a threshold is cheaper than sorting all."""
+    if count == 0:
+        return torch.empty(0, dtype=torch.int64)
+    threshold = values.kthvalue(len(values) - count + 1).values
+    above = (values > threshold).nonzero().flatten()
+    ties = (values == threshold).nonzero().flatten()
+    return torch.cat([above, ties[: count - len(above)]])
 
 
 def _best(score: Tensor, count: int) -> Tensor:

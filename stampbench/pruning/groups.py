@@ -40,9 +40,14 @@ def evaluation_mode(network: nn.Module) -> Iterator[None]:
 
 def dependency_graph(network: nn.Module, input_size: int) -> tp.DependencyGraph:
     """torch-pruning's graph of a network, which is left in eval mode by the library: callers restore the mode."""
-    example = torch.zeros(1, 3, input_size, input_size, device=next(network.parameters()).device)
     with torch.enable_grad():
-        return tp.DependencyGraph().build_dependency(network, example_inputs=example)
+        return tp.DependencyGraph().build_dependency(network, example_inputs=blank_image(network, input_size))
+
+
+def blank_image(network: nn.Module, input_size: int) -> torch.Tensor:
+    """An image of zeros (1, 3, size, size), of the network's dtype and device."""
+    like = next(network.parameters())
+    return torch.zeros(1, 3, input_size, input_size, dtype=like.dtype, device=like.device)
 
 
 def channel_groups(network: nn.Module, input_size: int) -> tuple[Group, ...]:

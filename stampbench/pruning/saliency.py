@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -11,25 +13,82 @@ from torch import Tensor, nn
 from stampbench.contract import Budget, Context, Plan, SaliencyMethod, Task
 from stampbench.data.augmentation import normalise, resize
 from stampbench.measure.cost import CostModel
-from stampbench.pruning.allocate import allocate, fractional_ranks
+from stampbench.pruning.allocate import allocate, allocate_weights, fractional_ranks
+from stampbench.pruning.compact import compact
 from stampbench.pruning.groups import channel_groups
+from stampbench.pruning.masks import apply_weight_masks, prunable_weights
 
 SCORING_BATCH = 128
 
 
-def plan_by_saliency(method: SaliencyMethod, network: nn.Module, task: Task, budget: Budget, context: Context) -> Plan:
-    """Scores the channels, ranks them within groups or across, and keeps the best that fit the budget."""
-    groups = channel_groups(network, task.input_size)
-    cost = CostModel.of(network, groups, task.input_size)
-    scores = method.scores(network, groups, scoring_batches(task, context), context)
-    ranked = fractional_ranks(scores) if method.uniform else scores
-    allocation = allocate(ranked, cost, math.floor(budget.keep * cost.macs()), context.round_to, context.floor)
-    return Plan(allocation.keep, notes={"floored": allocation.floored})
+@dataclass(frozen=True)
+class ScoringBatches:
+    """Training images without augmentation, shuffled by the stream "scoring-batches", the same at every pass.
+
+    Iterating yields normalised float32 images (N, 3, size, size) and their int64 labels (N,), 128 at a time.
+    """
+
+    task: Task
+    context: Context
+
+    @property
+    def input_size(self) -> int:
+        """Pixels along a side of the images."""
+        return self.task.input_size
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        train = self.task.train
+        order = torch.randperm(len(train), generator=self.context.generator("scoring-batches"))
+        for start in range(0, len(order), SCORING_BATCH):
+            chosen = order[start : start + SCORING_BATCH].to(train.labels.device)
+            images = resize(train.images[chosen], self.input_size)
+            yield normalise(images, self.task.mean, self.task.std), train.labels[chosen]
 
 
-def scoring_batches(task: Task, context: Context) -> Iterator[tuple[Tensor, Tensor]]:
-    """Training images without augmentation, normalised, in batches drawn from the stream "scoring-batches"."""
-    order = torch.randperm(len(task.train), generator=context.generator("scoring-batches"))
-    for chosen in order.to(task.train.labels.device).split(SCORING_BATCH):
-        images = resize(task.train.images[chosen], task.input_size)
-        yield normalise(images, task.mean, task.std), task.train.labels[chosen]
+def channel_plan(method: SaliencyMethod, network: nn.Module, task: Task, budget: Budget, context: Context) -> Plan:
+    """Scores channels, ranks them within groups or across, keeps the best that fit; round by round."""
+    size, batches = task.input_size, ScoringBatches(task, context)
+    groups = channel_groups(network, size)
+    cost = CostModel.of(network, groups, size)
+    keep = {group.name: torch.ones(group.width, dtype=torch.bool) for group in groups}
+    current, floored = network, list[str]()
+    for share in schedule(budget.keep, method.rounds):
+        if share < 1 and not all(kept.all() for kept in keep.values()):
+            current = compact(network, groups, keep, size)
+        found = method.scores(current, channel_groups(current, size), batches, context)
+        scores = _on_all_channels(found, keep)
+        ranked = fractional_ranks(scores) if method.uniform else scores
+        allocation = allocate(ranked, cost, math.floor(share * cost.macs()), context.round_to, context.floor)
+        keep, floored = allocation.keep, allocation.floored
+    return Plan(keep, notes={"floored": floored})
+
+
+def weight_plan(method: SaliencyMethod, network: nn.Module, task: Task, budget: Budget, context: Context) -> Plan:
+    """Scores single weights and keeps the best, all layers together or each for itself; round by round."""
+    batches = ScoringBatches(task, context)
+    masks = {name: torch.ones(w.shape, dtype=torch.bool) for name, w in prunable_weights(network).items()}
+    for share in schedule(budget.keep, method.rounds):
+        current = copy.deepcopy(network)
+        device = next(current.parameters()).device
+        apply_weight_masks(current, {name: mask.to(device) for name, mask in masks.items()})
+        scores = {n: s.detach().double().cpu() for n, s in method.weight_scores(current, batches, context).items()}
+        if not all(torch.isfinite(score).all() for score in scores.values()):
+            raise ValueError(f"{method.name} gave scores that are not finite")
+        alive = {name: score.masked_fill(~masks[name], -math.inf) for name, score in scores.items()}
+        masks = allocate_weights(alive, share, method.uniform)
+    return Plan(masks, notes={"emptied": [name for name, mask in masks.items() if not mask.any()]})
+
+
+def schedule(keep: float, rounds: int) -> list[float]:
+    """The share kept after each round: keep^(k / n), k = 1 … n (Tanaka et al., arXiv 2006.05467, algorithm 1)."""
+    return [keep ** (k / rounds) for k in range(1, rounds)] + [keep]
+
+
+def _on_all_channels(scores: Mapping[str, Tensor], keep: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Scores of the kept channels, spread over all; those that are gone rank below every other."""
+    lowest = min(score.min().item() for score in scores.values())
+    spread = {}
+    for name, kept in keep.items():
+        spread[name] = torch.full((len(kept),), lowest - 1, dtype=torch.float64)
+        spread[name][kept] = scores[name].detach().double().cpu()
+    return spread

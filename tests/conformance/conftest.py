@@ -3,12 +3,17 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 import torch
 
-from stampbench import seeding
-from stampbench.contract import Split, Task
+from stampbench import registry, seeding
+from stampbench.contract import Artefact, Budget, Method, Plan, Split, Task
+from stampbench.data.catalogue import resolve
+from stampbench.data.loader import EpochLoader
+from tests import factories
+from tests.pruning.strategies import lively
 
 
 @dataclass
@@ -24,6 +29,10 @@ class ToyContext:
     def generator(self, purpose: str) -> torch.Generator:
         return seeding.generator(purpose, "toy", self.seed)
 
+    def loader(self, task: Task, batch_size: int, purpose: str) -> EpochLoader:
+        order, draws = (self.generator(f"{purpose}/{part}") for part in ("batch-order", "augmentation"))
+        return EpochLoader(task.train, resolve("digits"), task.mean, task.std, batch_size, order, draws)
+
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         yield
@@ -38,6 +47,31 @@ def toy_task(classes: int = 4, count: int = 64, size: int = 16) -> Task:
         )
 
     return Task(split(count), split(16), classes, size, (0.5,) * 3, (0.25,) * 3)
+
+
+# Methods whose own defaults are the size of a paper.
+QUICK_OPTIONS = {
+    "synflow": {"rounds": 5},
+    "metapruning": {"epochs": 1, "population": 4, "iterations": 2, "parents": 2, "mutations": 1, "crossovers": 1},
+}
+WIDTH = 0.125
+
+
+def method_of(name: str) -> Method:
+    """The method, small enough for a test."""
+    found = registry.METHODS.load(name)
+    return found(found.Options.model_validate(QUICK_OPTIONS.get(name, {})))
+
+
+def planned(name: str, network: str, task: Task, budget: Budget, **changes: Any) -> Plan:
+    """The method's plan for a lively network, its artefacts made first. `changes`: `dense`, `context`."""
+    method, context = method_of(name), changes.get("context") or ToyContext()
+    dense = changes.get("dense")
+    job = factories.job(name, network=network, width=WIDTH, protocol=factories.protocol(batch_size=32))
+    artefacts: dict[str, Artefact] = {}
+    for spec in method.artefacts(job):
+        artefacts[spec.kind] = method.prepare(spec, task, artefacts, context)
+    return method.plan(lively(network) if dense is None else dense, task, budget, artefacts, context)
 
 
 @pytest.fixture

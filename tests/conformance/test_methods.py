@@ -12,20 +12,31 @@ from stampbench.contract import Budget, Granularity, Start, Weights
 from stampbench.measure.cost import CostModel
 from stampbench.pruning.compact import compact, widths_of
 from stampbench.pruning.groups import channel_groups
-from tests.conformance.conftest import ToyContext, toy_task
+from stampbench.pruning.masks import prunable_weights
+from tests.conformance.conftest import ToyContext, method_of, planned, toy_task
 from tests.pruning.strategies import NETWORKS, lively
 
 METHODS = sorted(registry.METHODS.targets())
 CELLS = [pytest.param(m, n, id=f"{m}-{n}") for m in METHODS for n in NETWORKS]
-
-
-def method_of(name: str):
-    found = registry.METHODS.load(name)
-    return found(found.Options())
+BY_WEIGHT = [m for m in METHODS if Granularity.WEIGHT in registry.METHODS.load(m).granularities]
+WEIGHT_CELLS = [pytest.param(m, n, id=f"{m}-{n}") for m in BY_WEIGHT for n in NETWORKS]
+WEIGHTS = Budget(kind="params", keep=0.1)
 
 
 def budget_of(method) -> Budget:
     return Budget(kind="macs", keep=0.3 if method.prunes else 1.0)
+
+
+def all_plans():
+    """Every method, network and kind of budget."""
+    for name in METHODS:
+        budgets = [budget_of(method_of(name)), *([WEIGHTS] if name in BY_WEIGHT else [])]
+        for network in NETWORKS:
+            for budget in budgets:
+                yield pytest.param(name, network, budget, id=f"{name}-{network}-{budget.kind}")
+
+
+PLANS = list(all_plans())
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -49,11 +60,10 @@ def test_importing_a_method_imports_no_torch(name):
 
 @pytest.mark.parametrize(("name", "network"), CELLS)
 def test_the_plan_fills_its_budget_and_empties_no_group(name, network, task, context):
-    method, dense = method_of(name), lively(network)
+    dense, budget = lively(network), budget_of(method_of(name))
     groups = channel_groups(dense, task.input_size)
     cost = CostModel.of(dense, groups, task.input_size)
-    budget = budget_of(method)
-    plan = method.plan(dense, task, budget, {}, context)
+    plan = planned(name, network, task, budget, dense=dense, context=context)
     widths = widths_of(plan.keep)
     assert widths.keys() == cost.widths.keys()
     assert all(keep.dtype == torch.bool and keep.shape == (cost.widths[g],) for g, keep in plan.keep.items())
@@ -66,25 +76,34 @@ def test_the_plan_fills_its_budget_and_empties_no_group(name, network, task, con
     assert torch.isfinite(compact(dense, groups, plan.keep, task.input_size).eval()(images)).all()
 
 
-@pytest.mark.parametrize(("name", "network"), CELLS)
-def test_the_plan_is_a_function_of_the_job(name, network, task):
+@pytest.mark.parametrize(("name", "network"), WEIGHT_CELLS)
+def test_weight_masks_keep_exactly_their_share(name, network, task, context):
+    dense = lively(network)
+    weights = prunable_weights(dense)
+    masks = planned(name, network, task, WEIGHTS, dense=dense, context=context).keep
+    assert masks.keys() == weights.keys()
+    assert all(mask.dtype == torch.bool and mask.shape == weights[n].shape for n, mask in masks.items())
+    assert sum(int(m.sum()) for m in masks.values()) == int(0.1 * sum(w.numel() for w in weights.values()))
+
+
+@pytest.mark.parametrize(("name", "network", "budget"), PLANS)
+def test_the_plan_is_a_function_of_the_job(name, network, budget, task):
     def kept(extra_draws: int = 0):
         context = ToyContext()
         torch.rand(extra_draws)
         context.generator("somebody-else").manual_seed(extra_draws)
-        method = method_of(name)
-        return method.plan(lively(network), task, budget_of(method), {}, context).keep
+        return planned(name, network, task, budget, context=context).keep
 
     first, second = kept(), kept(extra_draws=7)
     assert all(torch.equal(first[group], second[group]) for group in first)
 
 
 @pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize(("name", "network"), CELLS)
-def test_planning_leaves_network_and_random_state_untouched(name, network, training, task, context):
-    method, dense = method_of(name), lively(network).train(training)
+@pytest.mark.parametrize(("name", "network", "budget"), PLANS)
+def test_planning_leaves_network_and_random_state_untouched(name, network, budget, training, task, context):
+    dense = lively(network).train(training)
     before, state = copy.deepcopy(dense.state_dict()), torch.get_rng_state()
-    method.plan(dense, task, budget_of(method), {}, context)
+    planned(name, network, task, budget, dense=dense, context=context)
     assert all(torch.equal(before[key], value) for key, value in dense.state_dict().items())
     assert all(module.training == training for module in dense.modules())
     assert all(p.requires_grad and p.grad is None for p in dense.parameters())
@@ -93,17 +112,23 @@ def test_planning_leaves_network_and_random_state_untouched(name, network, train
 
 @pytest.mark.parametrize("name", METHODS)
 @pytest.mark.parametrize("count", [1, 5])
-def test_few_images_and_missing_classes_are_no_obstacle(name, count, context):
-    method = method_of(name)
-    plan = method.plan(lively("resnet18"), toy_task(count=count), budget_of(method), {}, context)
-    assert all(keep.any() for keep in plan.keep.values())
+def test_few_images_and_missing_classes_are_no_obstacle(name, count):
+    task, budgets = toy_task(classes=10, count=count), [budget_of(method_of(name))]
+    for budget in [*budgets, *([WEIGHTS] if name in BY_WEIGHT else [])]:
+        assert any(keep.any() for keep in planned(name, "resnet18", task, budget).keep.values())
+
+
+@pytest.mark.parametrize(("name", "network", "budget"), PLANS)
+def test_a_start_trained_in_bf16_is_as_good_as_any(name, network, budget, task):
+    rounded = lively(network).bfloat16().float()
+    assert planned(name, network, task, budget, dense=rounded).keep
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_widths_are_rounded_where_the_protocol_says_so(name):
-    method, dense = method_of(name), lively("vgg19", width=0.25)
-    plan = method.plan(dense, toy_task(), budget_of(method), {}, ToyContext(round_to=8))
-    assert all(width % 8 == 0 for width in widths_of(plan.keep).values())
+    plan = planned(name, "vgg19", toy_task(), budget_of(method_of(name)), context=ToyContext(round_to=4))
+    dense = {group.name: group.width for group in channel_groups(lively("vgg19"), 16)}
+    assert all(width % 4 == 0 or width == dense[group] for group, width in widths_of(plan.keep).items())
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -6,6 +6,7 @@ import torch_pruning as tp
 
 from methods.magnitude import Magnitude, MagnitudeOptions, coupled_l2_norm, filter_l1_norm
 from stampbench.pruning.groups import channel_groups, dependency_graph
+from tests.conformance.conftest import ToyContext, toy_task
 from tests.pruning.strategies import NETWORKS, lively
 
 
@@ -50,3 +51,31 @@ def test_a_dead_filter_goes_first():
         network.features.conv5.weight[3] = 0
     group = next(g for g in channel_groups(network, 16) if g.name == "features.conv5")
     assert int(filter_l1_norm(network, group).argmin()) == 3
+
+
+def test_the_global_mask_over_weights_is_torchs():
+    from torch.nn.utils import prune
+
+    from stampbench.contract import Budget
+    from stampbench.pruning.masks import prunable_weights
+
+    network = lively("vgg19")
+    plan = Magnitude(MagnitudeOptions(scope="global")).plan(
+        network, toy_task(), Budget(kind="params", keep=0.1), {}, ToyContext()
+    )
+    names = list(prunable_weights(network))
+    total = sum(w.numel() for w in prunable_weights(network).values())
+    modules = [(network.get_submodule(name.removesuffix(".weight")), "weight") for name in names]
+    prune.global_unstructured(modules, pruning_method=prune.L1Unstructured, amount=total - int(0.1 * total))
+    for name, (module, _) in zip(names, modules, strict=True):
+        assert torch.equal(plan.keep[name], module.weight_mask.bool())
+
+
+def test_a_uniform_mask_over_weights_keeps_the_same_share_of_each_layer():
+    from stampbench.contract import Budget
+
+    plan = Magnitude(MagnitudeOptions()).plan(
+        lively("vgg19"), toy_task(), Budget(kind="params", keep=0.1), {}, ToyContext()
+    )
+    for mask in plan.keep.values():
+        assert abs(mask.float().mean().item() - 0.1) <= 2 / mask.numel() + 1e-6

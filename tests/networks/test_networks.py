@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from stampbench.networks.initial import build, initialise
+from stampbench.networks.resnet import Shortcut
 from stampbench.pruning.groups import channel_groups
 
 
@@ -35,7 +36,17 @@ def test_resnet18_has_torchvisions_convolutions_but_for_the_stem():
         theirs = resnet18()
     ours = convolutions(made("resnet18"))
     assert ours[0] == (3, 64, (3, 3), (1, 1))
-    assert sorted(ours[1:]) == sorted(convolutions(theirs)[1:])
+    # Shortcuts take their stride before the convolution.
+    expected = [(i, o, k, (1, 1) if k == (1, 1) else s) for i, o, k, s in convolutions(theirs)[1:]]
+    assert sorted(ours[1:]) == sorted(expected)
+
+
+def test_a_shortcut_is_a_strided_convolution():
+    shortcut = Shortcut(5, 7, 2)
+    shortcut.norm.eval()
+    images = torch.randn(3, 5, 9, 9)
+    expected = shortcut.norm(torch.nn.functional.conv2d(images, shortcut.conv.weight, stride=2))
+    torch.testing.assert_close(shortcut(images), expected)
 
 
 @pytest.mark.parametrize("name", ["vgg19", "resnet18"])

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from stampbench.contract import BudgetError
 from stampbench.measure.cost import CostModel
 from stampbench.networks.initial import build
-from stampbench.pruning.allocate import allocate, fractional_ranks
+from stampbench.pruning.allocate import allocate, allocate_weights, fractional_ranks
 from stampbench.pruning.compact import widths_of
 from stampbench.pruning.groups import channel_groups
 from tests.pruning.strategies import NETWORKS
@@ -134,3 +134,28 @@ def test_scores_must_fit_the_network():
 def test_fractional_ranks_order_like_the_scores():
     ranks = fractional_ranks({"a": torch.tensor([0.1, 0.9, 0.5, 0.5])})["a"]
     assert ranks.tolist() == [0.25, 1.0, 0.75, 0.5]
+
+
+@given(
+    seed=st.integers(0, 10_000),
+    keep=st.floats(0, 1),
+    uniform=st.booleans(),
+    ties=st.booleans(),
+)
+@settings(max_examples=60, deadline=None)
+def test_weight_masks_keep_exactly_the_best(seed, keep, uniform, ties):
+    stream = torch.Generator().manual_seed(seed)
+    scores = {
+        name: torch.rand(shape, generator=stream) for name, shape in (("a", (4, 3, 2)), ("b", (5,)), ("c", (7, 2)))
+    }
+    if ties:
+        scores = {name: (score * 3).round() for name, score in scores.items()}
+    masks = allocate_weights(scores, keep, uniform)
+    flat = {name: score.flatten() for name, score in scores.items()}
+    ranked = fractional_ranks(flat) if uniform else flat
+    values = torch.cat(list(ranked.values()))
+    order = sorted(range(len(values)), key=lambda i: (-values[i].item(), i))
+    expected = set(order[: int(keep * len(values))])
+    found = torch.cat([masks[name].flatten() for name in scores]).nonzero().flatten().tolist()
+    assert set(found) == expected
+    assert all(masks[name].shape == scores[name].shape for name in scores)

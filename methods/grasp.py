@@ -1,0 +1,134 @@
+"""GraSP: keep what carries the gradient's flow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from stampbench.contract import Context, Granularity, Options, SaliencyMethod, Start
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from stampbench.pruning.groups import Group
+    from stampbench.pruning.saliency import ScoringBatches
+
+CHUNK = 128
+
+
+class GraspOptions(Options):
+    """`per_class`: images of each class that are scored; `temperature` divides the logits."""
+
+    per_class: int = Field(10, ge=1)
+    temperature: float = Field(200.0, gt=0)
+
+
+class Grasp(SaliencyMethod):
+    """Gradient signal preservation: what pruning does to ½‖g‖², to first order."""
+
+    name = "grasp"
+    version = 1
+    granularities = frozenset(Granularity)
+    default_start = Start.RANDOM
+    needs_data = True
+    Options = GraspOptions
+    options: GraspOptions
+    card = """Removes first what hurts the flow of gradients least, or helps it most.
+
+- **Papers**: Wang et al., GraSP (arXiv 2002.07376): S = -θ ⊙ Hg, the largest removed, ranked over all layers
+  together; 10 images a class; logits divided by 200; batch norm on batch statistics, as in the authors' code.
+- **Ours**: on channels, S is the same first-order change of ½‖g‖² when a coupled group's gate goes from 1 to 0,
+  -∂(½‖g‖²)/∂c with g over the weights of convolutions and linear layers, signed and at the same temperature
+  (Rachwan et al., arXiv 2206.10451, take its absolute value without temperature: `temperature = 1`). The scored
+  weights are the trained ones; the authors draw the linear layers anew. Scores in float32, never in half precision.
+- **Checked against**: central differences of ½‖g‖² along -θ_j e_j and in gates, and of g for Hg, in float64.
+"""
+
+    def scores(
+        self, network: nn.Module, groups: Sequence[Group], batches: ScoringBatches, context: Context
+    ) -> Mapping[str, Tensor]:
+        """∂(½‖g‖²)/∂gate of every channel: what is kept is the largest, as -S."""
+        import copy
+
+        from stampbench.pruning.masks import channel_gates, unit_gates
+
+        scored = copy.deepcopy(network).train()
+        gates = unit_gates(scored, groups)
+        with channel_gates(scored, groups, gates):
+            return flow_derivatives(scored, gates, self._chunks(scored, batches), self.options.temperature)
+
+    def weight_scores(self, network: nn.Module, batches: ScoringBatches, context: Context) -> Mapping[str, Tensor]:
+        """θ ⊙ Hg of every weight: what is kept is the largest, as -S."""
+        import copy
+
+        from stampbench.pruning.masks import prunable_weights
+
+        scored = copy.deepcopy(network).train()
+        weights = prunable_weights(scored)
+        products = flow_derivatives(scored, weights, self._chunks(scored, batches), self.options.temperature)
+        return {name: weights[name].detach() * product for name, product in products.items()}
+
+    def _chunks(self, network: nn.Module, batches: ScoringBatches) -> list[tuple[Tensor, Tensor]]:
+        classes = network.get_submodule("head").out_features
+        images, labels = balanced(batches, int(classes), self.options.per_class)  # type: ignore[arg-type]
+        if len(labels) == 1:
+            # Batch statistics need two values a channel; a repeated image changes no gradient's direction.
+            images, labels = images.repeat(2, 1, 1, 1), labels.repeat(2)
+        return list(
+            zip(
+                images.tensor_split(-(-len(labels) // CHUNK)),
+                labels.tensor_split(-(-len(labels) // CHUNK)),
+                strict=True,
+            )
+        )
+
+
+def balanced(batches: Iterable[tuple[Tensor, Tensor]], classes: int, per_class: int) -> tuple[Tensor, Tensor]:
+    """The first `per_class` images of each class with their labels; fewer where there are fewer."""
+    import torch
+
+    counts, images, labels = [0] * classes, [], []
+    for batch_images, batch_labels in batches:
+        for row, label in enumerate(batch_labels.tolist()):
+            if counts[label] < per_class:
+                counts[label] += 1
+                images.append(batch_images[row])
+                labels.append(batch_labels[row])
+        if min(counts) >= per_class:
+            break
+    return torch.stack(images), torch.stack(labels)
+
+
+def flow_derivatives(
+    network: nn.Module,
+    variables: Mapping[str, Tensor],
+    chunks: Sequence[tuple[Tensor, Tensor]],
+    temperature: float,
+) -> dict[str, Tensor]:
+    """∂(½‖g‖²)/∂v for every variable, g = ∂L/∂θ over the prunable weights; for v = θ that is Hg.
+
+    L is the mean cross-entropy of the logits over `temperature`. The first pass sums g over chunks without a graph, the
+    second combines the total g with each chunk's own.
+    """
+    import torch
+    from torch.nn import functional as F
+
+    from stampbench.pruning.masks import prunable_weights
+
+    weights = list(prunable_weights(network).values())
+    count = sum(len(labels) for _, labels in chunks)
+
+    def gradient(images: Tensor, labels: Tensor, graph: bool) -> tuple[Tensor, ...]:
+        logits = network(images.to(weights[0].dtype)) / temperature
+        loss = F.cross_entropy(logits, labels, reduction="sum") / count
+        return torch.autograd.grad(loss, weights, create_graph=graph)
+
+    total = [sum(parts) for parts in zip(*(gradient(*chunk, graph=False) for chunk in chunks), strict=True)]
+    derivatives = {name: torch.zeros_like(variable) for name, variable in variables.items()}
+    for chunk in chunks:
+        flow = sum((whole * part).sum() for whole, part in zip(total, gradient(*chunk, graph=True), strict=True))
+        for name, part in zip(derivatives, torch.autograd.grad(flow, list(variables.values())), strict=True):
+            derivatives[name] += part
+    return {name: derivative.detach() for name, derivative in derivatives.items()}

@@ -1,0 +1,169 @@
+"""The evolutionary search over width ratios (Liu et al., arXiv 1903.10258, algorithm 1)."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from methods.metapruning.pruning_net import RATIOS, Generated, PruningNet, blank
+from stampbench.contract import Artefact, Budget, BudgetError, Context, Task
+from stampbench.data.augmentation import normalise, resize
+from stampbench.measure.cost import CostModel
+from stampbench.pruning.allocate import allocate
+from stampbench.pruning.groups import channel_groups
+from stampbench.pruning.saliency import SCORING_BATCH, ScoringBatches
+
+if TYPE_CHECKING:
+    from methods.metapruning import MetaPruningOptions
+
+Genome = tuple[int, ...]
+MOST_REJECTIONS = 20_000
+
+
+class Search:
+    """Genomes are indices into the ratios, one a group. `fitness` is evaluated once a genome; higher is better."""
+
+    def __init__(
+        self,
+        options: MetaPruningOptions,
+        genes: int,
+        feasible: Callable[[Genome], bool],
+        fitness: Callable[[Genome], float],
+        stream: torch.Generator,
+    ) -> None:
+        self.options, self.genes, self.feasible, self.fitness = options, genes, feasible, fitness
+        self.evaluated: dict[Genome, float] = {}
+        self._stream = stream
+
+    def run(self) -> Genome:
+        """The best genome found. Raises `BudgetError` if none that is feasible can be drawn."""
+        options = self.options
+        candidates = self._fill([])
+        for iteration in range(options.iterations):
+            for genome in candidates:
+                if genome not in self.evaluated:
+                    self.evaluated[genome] = self.fitness(genome)
+            if iteration + 1 < options.iterations:
+                parents = self.best(options.parents)
+                bred = self._attempts(options.mutations, lambda parents=parents: self._mutated(parents))  # type: ignore[misc]
+                bred += self._attempts(options.crossovers, lambda parents=parents: self._crossed(parents))  # type: ignore[misc]
+                candidates = self._fill(bred)
+        return self.best(1)[0]
+
+    def best(self, count: int) -> list[Genome]:
+        """The fittest genomes so far, the best first; ties to the earlier."""
+        return sorted(self.evaluated, key=lambda genome: -self.evaluated[genome])[:count]
+
+    def _fill(self, candidates: list[Genome]) -> list[Genome]:
+        """Random genomes until the population is full."""
+        missing = self.options.population - len(candidates)
+        drawn = self._attempts(missing, self._random)
+        if not candidates and not drawn:
+            raise BudgetError("no shape within the MAC window was found: widen `window`, or raise the budget")
+        return candidates + drawn
+
+    def _attempts(self, count: int, draw: Callable[[], Genome]) -> list[Genome]:
+        """`count` new feasible genomes by rejection; fewer if they cannot be had."""
+        found: list[Genome] = []
+        for _ in range(MOST_REJECTIONS):
+            if len(found) >= count:
+                break
+            genome = draw()
+            if genome not in self.evaluated and genome not in found and self.feasible(genome):
+                found.append(genome)
+        return found
+
+    def _integers(self, high: int, count: int) -> list[int]:
+        return torch.randint(high, (count,), generator=self._stream).tolist()
+
+    def _chances(self, probability: float) -> list[bool]:
+        return (torch.rand(self.genes, generator=self._stream) < probability).tolist()
+
+    def _random(self) -> Genome:
+        bound = self._integers(len(RATIOS), 1)[0]
+        return tuple(self._integers(bound + 1, self.genes))
+
+    def _mutated(self, parents: list[Genome]) -> Genome:
+        parent = parents[self._integers(len(parents), 1)[0]]
+        fresh = self._integers(len(RATIOS), self.genes)
+        chosen = self._chances(self.options.mutation_rate)
+        return tuple(new if changed else old for old, new, changed in zip(parent, fresh, chosen, strict=True))
+
+    def _crossed(self, parents: list[Genome]) -> Genome:
+        first, second = (parents[index] for index in self._integers(len(parents), 2))
+        return tuple(a if left else b for a, b, left in zip(first, second, self._chances(0.5), strict=True))
+
+
+def search_plan(
+    options: MetaPruningOptions, network: nn.Module, task: Task, budget: Budget, made: Artefact, context: Context
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Channels to keep, and what the search did: evaluations, their seconds, the winner's ratios and fitness."""
+    groups = channel_groups(network, task.input_size)
+    cost = CostModel.of(network, groups, task.input_size)
+    names, limit = list(cost.widths), math.floor(budget.keep * cost.macs())
+    pruning_net = blank(made.notes["network"], task.classes, made.notes["width"], task.input_size)
+    pruning_net.load_state_dict(dict(made.tensors))
+    pruning_net.to(context.device).eval()
+
+    def ratios(genome: Genome) -> dict[str, float]:
+        return {name: RATIOS[gene] for name, gene in zip(names, genome, strict=True)}
+
+    def feasible(genome: Genome) -> bool:
+        return (1 - options.window) * limit <= cost.macs(pruning_net.widths(ratios(genome))) <= limit
+
+    evaluate_shape = fitness_on_validation(pruning_net, made.notes["network"], task, options.recalibration, context)
+    search = Search(
+        options,
+        len(names),
+        feasible,
+        lambda genome: evaluate_shape(ratios(genome)),
+        context.generator("search"),
+    )
+    start = time.perf_counter()
+    with context.phase("prune/search"):
+        winner = search.run()
+    seconds = time.perf_counter() - start
+    allocation = allocate(profile(cost, ratios(winner)), cost, limit, context.round_to, context.floor)
+    notes = {
+        "evaluations": len(search.evaluated),
+        "evaluation_s": seconds / len(search.evaluated),
+        "ratios": ratios(winner),
+        "fitness": search.evaluated[winner],
+        "floored": allocation.floored,
+    }
+    return allocation.keep, notes
+
+
+def profile(cost: CostModel, ratios: dict[str, float]) -> dict[str, Tensor]:
+    """Scores that keep leading channels of every group in proportion to its ratio, however many the budget allows."""
+    return {
+        name: -torch.arange(1, width + 1, dtype=torch.float64) / (ratios[name] * width)
+        for name, width in cost.widths.items()
+    }
+
+
+def fitness_on_validation(
+    pruning_net: PruningNet, name: str, task: Task, recalibration: int, context: Context
+) -> Callable[[dict[str, float]], float]:
+    """Top-1 on the task's validation images, after recalibrating batch norm on training batches, in float32."""
+    calibration = [images for images, _ in ScoringBatches(task, context)][:recalibration]
+    held_out = [
+        (normalise(resize(images, task.input_size), task.mean, task.std), labels)
+        for images, labels in zip(
+            task.validation.images.split(SCORING_BATCH), task.validation.labels.split(SCORING_BATCH), strict=True
+        )
+    ]
+
+    @torch.no_grad()
+    def fitness(ratios: dict[str, float]) -> float:
+        network = Generated(name, task.classes, pruning_net.widths(ratios), pruning_net(ratios))
+        network.recalibrate(calibration)
+        hits = sum(int((network(images).argmax(1) == labels).sum()) for images, labels in held_out)
+        return hits / max(1, sum(len(labels) for _, labels in held_out))
+
+    return fitness
