@@ -1,13 +1,17 @@
 """How the runner carries out plans: fresh, given and masked weights, artefacts of methods, head steps."""
 
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from stampbench import pretraining, registry, runner
 from stampbench.artefacts import Artefacts
 from stampbench.data import packed
+from stampbench.data.catalogue import CustomDataset
 from stampbench.progress import SilentProgress
 from stampbench.registry import Registry
 from stampbench.runner import Bench, run
@@ -39,9 +43,9 @@ def job(method: str, seed: int = 0, **grid: Any):
     protocol = PROTOCOL | grid.pop("protocol", {})
     rows = {"methods": [{"name": method, **grid.pop("row", {})}], "budgets": [grid.pop("keep", 0.3)]}
     cells = {"targets": ["digits"], "networks": ["resnet18"], "width": 0.125, "seeds": seed + 1, **rows, **grid}
-    suite = Suite.model_validate(
-        {"name": "toy", "title": "Toys", "presets": {"toy": {"protocol": protocol, "grid": [cells]}}}
-    )
+    datasets = cells.pop("datasets", {})
+    presets = {"toy": {"protocol": protocol, "grid": [cells]}}
+    suite = Suite.model_validate({"name": "toy", "title": "Toys", "datasets": datasets, "presets": presets})
     return suite.jobs("toy", "fp32")[-1]
 
 
@@ -133,3 +137,20 @@ def test_the_pretrained_network_is_the_one_its_spec_asks_for(bench):
     held = bench.artefacts.load(spec.model_copy(update={"recipe": spec.recipe | {"data": data}}))
     assert held.notes["train_images"] == 128
     assert len(held.notes["validation_top1"]) == 1
+
+
+def test_a_users_own_images_are_a_target_like_any_other(bench, tmp_path, monkeypatch):
+    monkeypatch.setenv("STAMPBENCH_CACHE", str(tmp_path / "cache"))
+    for split, count in (("train", 40), ("test", 8)):
+        for label, level in (("dark", 40), ("light", 200)):
+            folder = tmp_path / "own" / split / label
+            folder.mkdir(parents=True)
+            for index in range(count):
+                Image.fromarray(np.full((16, 16, 3), level + index % 20, dtype=np.uint8)).save(folder / f"{index}.png")
+    own = {"path": str(tmp_path / "own"), "size": 16}
+    protocol = {"train_images": None, "validation_images": 16, "epochs": 3}
+    made = job("fresh", targets=["own"], datasets={"own": own}, row={"start": "random"}, protocol=protocol)
+    record = done(run(made, replace(bench, custom={"own": CustomDataset.model_validate(own)})))
+    used = record.data["own"]
+    assert (used.train, used.validation, used.test, used.source) == (64, 16, 16, "folder")
+    assert str(tmp_path) not in record.model_dump_json()
