@@ -10,6 +10,7 @@ from methods.metapruning import MetaPruning, MetaPruningOptions
 from methods.metapruning.pruning_net import RATIOS, Generated, PruningNet, blank, key
 from methods.metapruning.search import Search, fitness_on_validation, profile
 from stampbench.contract import Split, Task
+from stampbench.job import LearningRates
 from stampbench.measure.cost import CostModel
 from stampbench.networks.initial import build
 from stampbench.pruning.allocate import allocate
@@ -127,8 +128,10 @@ def bright_task() -> Task:
 
 def test_candidates_are_at_chance_without_recalibration_and_above_with_it(monkeypatch):
     task, context = bright_task(), ToyContext()
-    job = factories.job("metapruning", network="resnet18", width=0.125, protocol=factories.protocol(batch_size=32))
-    method = MetaPruning(MetaPruningOptions(epochs=6))
+    rates = LearningRates(random=0.02, reference=0.02, target=0.02)
+    protocol = factories.protocol(batch_size=32, learning_rate=rates)
+    job = factories.job("metapruning", network="resnet18", width=0.125, protocol=protocol)
+    method = MetaPruning(MetaPruningOptions(epochs=12))
     (spec,) = method.artefacts(job)
     made = method.prepare(spec, task, {}, context)
     assert made.notes["train_loss"][-1] < made.notes["train_loss"][0]
@@ -138,8 +141,9 @@ def test_candidates_are_at_chance_without_recalibration_and_above_with_it(monkey
     with_it = fitness_on_validation(net, "resnet18", task, 4, context)(ratios)
     monkeypatch.setattr(Generated, "recalibrate", lambda self, batches: self.network.eval())
     without = fitness_on_validation(net, "resnet18", task, 4, context)(ratios)
-    assert with_it > 0.5
-    assert without <= 0.35
+    # Chance is 1/4; on 64 images its standard deviation is 0.054.
+    assert with_it > 0.4
+    assert without < 0.3
 
 
 def test_the_winners_proportions_fill_the_budget():
