@@ -9,7 +9,7 @@ import torch
 from stampbench import seeding
 from stampbench.contract import Artefact, ArtefactSpec, Start, Task
 from stampbench.data.catalogue import Dataset
-from stampbench.data.loader import EpochLoader, evaluation_batches
+from stampbench.data.loader import evaluation_batches, training_batches
 from stampbench.job import Job
 from stampbench.measure.phases import PhaseClock
 from stampbench.networks.initial import build, initialise, place
@@ -37,9 +37,7 @@ def pretrain(
     network = build(spec.network, task.classes, spec.width)
     initialise(network, stream("initial-weights"), stream("head"))
     place(network, device)
-    loader = EpochLoader(
-        task.train, dataset, task.mean, task.std, values["batch_size"], stream("batch-order"), stream("augmentation")
-    )
+    loader = training_batches(task, dataset, values["batch_size"], stream)
     clock = PhaseClock(device)
     history = fit(
         Trainer(network, loader, Recipe.of_spec(spec)),

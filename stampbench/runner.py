@@ -27,7 +27,7 @@ from stampbench.contract import (
 )
 from stampbench.data import catalogue, packed
 from stampbench.data.catalogue import CustomDataset, Dataset
-from stampbench.data.loader import EpochLoader, evaluation_batches
+from stampbench.data.loader import EpochLoader, evaluation_batches, training_batches
 from stampbench.data.split import make_task, test_split
 from stampbench.errors import UserError
 from stampbench.job import Job
@@ -77,8 +77,7 @@ class JobContext:
 
     def loader(self, task: Task, batch_size: int, purpose: str) -> EpochLoader:
         """Training batches from two streams of the methods' own."""
-        order, draws = (self.generator(f"{purpose}/{part}") for part in ("batch-order", "augmentation"))
-        return EpochLoader(task.train, self.dataset, task.mean, task.std, batch_size, order, draws)
+        return training_batches(task, self.dataset, batch_size, lambda part: self.generator(f"{purpose}/{part}"))
 
     def phase(self, name: str) -> AbstractContextManager[None]:
         """A named phase of the job's clock."""
@@ -261,18 +260,17 @@ def _start(job: Job, task: Task, pretrained: Artefact | None, device: torch.devi
     return network, digests
 
 
-def _loader(job: Job, task: Task, dataset: Dataset) -> EpochLoader:
-    order, draws = (seeding.generator(purpose, job.target, job.seed) for purpose in ("batch-order", "augmentation"))
-    return EpochLoader(task.train, dataset, task.mean, task.std, job.protocol.batch_size, order, draws)
+def _loader(job: Job, task: Task, dataset: Dataset, prefix: str = "") -> EpochLoader:
+    def stream(part: str) -> torch.Generator:
+        return seeding.generator(prefix + part, job.target, job.seed)
+
+    return training_batches(task, dataset, job.protocol.batch_size, stream)
 
 
 def _head_steps(network: nn.Module, job: Job, task: Task, dataset: Dataset) -> None:
     """The same first steps of head and weights for every method that reads the data from reference weights."""
     protocol, steps = job.protocol, job.protocol.head_steps
-    order, draws = (
-        seeding.generator(f"head-steps/{purpose}", job.target, job.seed) for purpose in ("batch-order", "augmentation")
-    )
-    loader = EpochLoader(task.train, dataset, task.mean, task.std, protocol.batch_size, order, draws)
+    loader = _loader(job, task, dataset, "head-steps/")
     epochs = max(1, math.ceil(steps / len(loader)))
     trainer = Trainer(network, loader, Recipe.of(protocol, protocol.learning_rate.reference, epochs))
     network.train()

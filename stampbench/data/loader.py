@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
 
-from stampbench.contract import Split
+from stampbench.contract import Split, Task
 from stampbench.data.augmentation import Augmentation, channel_affine, resize, scale_and_shift
 from stampbench.data.catalogue import Dataset
 from stampbench.seeding import Digest
@@ -68,6 +68,14 @@ class EpochLoader:
         used = order[: min(count, len(self) * self._batch_size)].to(device)
         images = self._augmentation.apply(self._split.images[used], draws.to(device)[used])
         return images, self._split.labels[used]
+
+
+def training_batches(
+    task: Task, dataset: Dataset, batch_size: int, stream: Callable[[str], torch.Generator]
+) -> EpochLoader:
+    """The loader of a task, from the streams "batch-order" and "augmentation" as `stream` names them."""
+    order, draws = stream("batch-order"), stream("augmentation")
+    return EpochLoader(task.train, dataset, task.mean, task.std, batch_size, order, draws)
 
 
 def evaluation_batches(
