@@ -36,6 +36,16 @@ def lint(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none")
+def benchmarks(session: nox.Session) -> None:
+    """Scoring time and peak memory of every method, on an idle machine; arguments after `--` go to pytest."""
+    written = Path("results/benchmarks/scoring.json")
+    written.parent.mkdir(parents=True, exist_ok=True)
+    options = ["-m", "slow", "--benchmark-enable", f"--benchmark-json={written}"]
+    python(session, "-m", "pytest", "tests/benchmarks", *options, *session.posargs)
+    python(session, "-m", "tests.benchmarks.table", str(written))
+
+
+@nox.session(venv_backend="none")
 def report(session: nox.Session) -> None:
     """The tables of every suite from the records at hand; arguments after `--` go to `stampbench report`."""
     python(session, "-m", "stampbench", "report", *session.posargs)

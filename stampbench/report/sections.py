@@ -8,6 +8,7 @@ from typing import get_args
 
 from stampbench.job import Job, Precision
 from stampbench.record import Record
+from stampbench.report import published
 from stampbench.report.cells import cell_frame, job_frame
 from stampbench.report.tables import Scope, Table, summary_table, target_tables
 from stampbench.statistics import summarise
@@ -49,7 +50,11 @@ def preset_sections(suite: Suite, preset: str, store: Store) -> list[Section]:
 def _section(suite: Suite, preset: str, jobs: Sequence[Job], records: dict[str, Record], store: Store) -> Section:
     title = f"{suite.title}: {preset} preset, {jobs[0].protocol.precision}"
     dataset = suite.preset(preset).protocol.reference.dataset
-    remarks = [*_reference_side(records.values(), dataset), *_stale(jobs, store)]
+    remarks = [
+        *_reference_side(records.values(), dataset),
+        *published.paper_sizes(records.values()),
+        *_stale(jobs, store),
+    ]
     tables = _tables(Scope(suite.name, preset, jobs[0]), jobs, store) if records else []
     return Section(title, tuple(tables), tuple(remarks))
 
@@ -58,7 +63,10 @@ def _tables(scope: Scope, jobs: Sequence[Job], store: Store) -> list[Table]:
     frame = job_frame(jobs, store)
     cells = cell_frame(frame)
     tables = target_tables(frame, cells, scope)
-    return [summary_table(frame, cells, scope), *tables] if cells["target"].nunique() > 1 else tables
+    if cells["target"].nunique() > 1:
+        tables = [summary_table(frame, cells, scope), *tables]
+    beside = published.published_table(published.load(store), frame, cells, scope)
+    return tables if beside is None else [*tables, beside]
 
 
 def _runs(suite: Suite, preset: str) -> list[list[Job]]:

@@ -76,7 +76,7 @@ def target_tables(jobs: pd.DataFrame, cells: pd.DataFrame, scope: Scope) -> list
 
 def summary_table(jobs: pd.DataFrame, cells: pd.DataFrame, scope: Scope) -> Table:
     """Top-1 of every variant, start and budget on every target × network × width."""
-    notes = _Notes()
+    notes = Notes()
     places, variants = _distinct_rows(cells, TABLE), _distinct_rows(cells, VARIANT)
     found = {tuple(cell[key] for key in [*TABLE, *VARIANT]): cell for cell in _dicts(cells)}
     rows = tuple(
@@ -99,20 +99,23 @@ def summary_table(jobs: pd.DataFrame, cells: pd.DataFrame, scope: Scope) -> Tabl
 
 
 @dataclass
-class _Notes:
+class Notes:
     """Footnotes of one table, each text once, in order of first use."""
 
     _indices: dict[str, int] = field(default_factory=dict)
 
     def index(self, text: str) -> int:
+        """Where the text stands among the notes, added if it is new."""
         return self._indices.setdefault(text, len(self._indices))
 
     @property
     def texts(self) -> tuple[str, ...]:
+        """All notes, in order."""
         return tuple(self._indices)
 
 
-def _accuracy(cell: dict[str, Any], measure: str) -> str:
+def accuracy(cell: dict[str, Any], measure: str) -> str:
+    """A cell's mean and deviation over seeds, in percent."""
     mean, sd = cell[measure], cell[f"{measure}_sd"]
     return f"{100 * mean:.2f}" if pd.isna(sd) else f"{100 * mean:.2f} ± {100 * sd:.2f}"
 
@@ -132,8 +135,8 @@ def _ratio(cell: dict[str, Any], measure: str) -> str:
 
 _HEAD = (Column("method", number=False), Column("start", number=False), Column("budget"))
 _MEASURES: dict[str, tuple[str, Callable[[dict[str, Any], str], str]]] = {
-    "top1": ("top-1 %", _accuracy),
-    "top5": ("top-5 %", _accuracy),
+    "top1": ("top-1 %", accuracy),
+    "top5": ("top-5 %", accuracy),
     "params": ("parameters %", _percent),
     "macs": ("MACs %", _percent),
     "pretrain_s": ("pretrain s", _seconds),
@@ -146,7 +149,7 @@ _MEASURES: dict[str, tuple[str, Callable[[dict[str, Any], str], str]]] = {
 
 
 def _target_table(jobs: pd.DataFrame, cells: pd.DataFrame, scope: Scope, network: str) -> Table:
-    notes = _Notes()
+    notes = Notes()
     # Top-5 is recorded where there are at least 100 classes.
     measures = [measure for measure in _MEASURES if measure != "top5" or cells["top5"].notna().any()]
     rows = tuple(
@@ -170,13 +173,13 @@ def _head(cell: dict[str, Any]) -> tuple[Entry, Entry, Entry]:
     return Entry(cell["variant"]), Entry(cell["start"]), Entry(budget)
 
 
-def _count(cell: dict[str, Any], notes: _Notes) -> Entry:
+def _count(cell: dict[str, Any], notes: Notes) -> Entry:
     if not cell["outcome"]:
         return Entry(str(cell["done"]))
     return Entry(f"{cell['done']} of {cell['planned']}", notes.index(cell["outcome"]))
 
 
-def _entry(cell: dict[str, Any], measure: str, notes: _Notes) -> Entry:
+def _entry(cell: dict[str, Any], measure: str, notes: Notes) -> Entry:
     """A number, or a dash whose footnote says why there is none."""
     if pd.isna(cell[measure]):
         return Entry(DASH, notes.index(NOT_MEASURED if cell["done"] else cell["outcome"]))
@@ -185,7 +188,7 @@ def _entry(cell: dict[str, Any], measure: str, notes: _Notes) -> Entry:
     return Entry(_MEASURES[measure][1](cell, measure), note)
 
 
-def _summary_entry(cell: dict[str, Any] | None, notes: _Notes) -> Entry:
+def _summary_entry(cell: dict[str, Any] | None, notes: Notes) -> Entry:
     if cell is None:
         return Entry(DASH, notes.index("not in the suite"))
     entry = _entry(cell, "top1", notes)

@@ -1,0 +1,198 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from stampbench.contract import Granularity
+from stampbench.errors import UserError
+from stampbench.report import published
+from stampbench.report.sections import suite_sections, suite_tables
+from stampbench.report.tables import Table
+from stampbench.report.write import write_report
+from stampbench.store import Store
+from stampbench.suite import Suite
+from tests import factories
+
+ROOT = Path(__file__).parents[2]
+MakeSuite = Callable[..., Suite]
+
+# Settings of the toy suite: vgg19 × 0.25, 2 epochs, 900 training images, reference weights, the last epoch.
+SAME = 'network = "vgg19", width = 0.25, epochs = 2, train_images = 900, reported = "last"'
+NUMBER = '{ method = "magnitude", target = "cifar10", keep = 0.25, top1 = 93.3, sd = 0.14 }'
+
+
+def source(numbers: str = NUMBER, setting: str = SAME, **fields: str) -> str:
+    values = {
+        "source": '"A paper, table 2"',
+        "network": '"VGG-19"',
+        "family": '"vgg19"',
+        "granularity": '"channel"',
+        "kept_of": '"macs"',
+        "start": '"reference"',
+    } | fields
+    lines = [f"{key} = {value}" for key, value in values.items()]
+    return "\n".join(["[[table]]", *lines, f"setting = {{ {setting} }}", f"numbers = [{numbers}]", ""])
+
+
+@pytest.fixture
+def published_beside(make_suite: MakeSuite, store: Store) -> Callable[..., Table | None]:
+    """The table that a report of one magnitude cell (three seeds, 69, 70 and 71 %) has for such a file."""
+
+    def table(text: str) -> Table | None:
+        suite = make_suite(methods=["magnitude"])
+        for seed, job in enumerate(suite.jobs("quick", "fp32")):
+            store.put(factories.record(job, top1=0.69 + seed / 100))
+        (store.root / "published.toml").write_text(text, encoding="utf-8")
+        tables = suite_tables(suite, "quick", store)
+        return tables[1] if len(tables) > 1 else None
+
+    return table
+
+
+def texts(table: Table | None) -> list[list[str]]:
+    assert table is not None
+    return [[entry.text for entry in row] for row in table.rows]
+
+
+def test_the_same_setting_is_called_so(published_beside: Callable[..., Table | None]) -> None:
+    table = published_beside(source())
+    assert texts(table) == [
+        ["magnitude", "channel", "cifar10", "VGG-19", "25 % of MACs", "93.30 ± 0.14", "70.00 ± 1.00", "same"]
+    ]
+    assert table is not None
+    assert table.notes == ("A paper, table 2", "ours: magnitude, reference weights at the start, n = 3")
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        (source(setting=SAME.replace("epochs = 2", "epochs = 160")), "160 epochs against 2"),
+        (source(setting=SAME.replace("= 900", "= 50_000")), "50,000 images against 900"),
+        (source(setting=SAME.replace("0.25", "1.0")), "width 1 against 0.25"),
+        (source(setting=SAME.replace("vgg19", "vgg16")), "network vgg16 against vgg19"),
+        (source(setting=SAME.replace("last", "best")), "best test epoch against the last"),
+        (source(setting=SAME.replace("epochs = 2, ", "")), "epochs not stated"),
+        (source(setting=SAME + ', differs = "L2 norm"'), "L2 norm"),
+        (source(start='"target"'), "target weights at the start against reference"),
+    ],
+)
+def test_every_difference_is_named(changed: str, words: str, published_beside: Callable[..., Table | None]) -> None:
+    (row,) = texts(published_beside(changed))
+    assert row[-2:] == ["70.00 ± 1.00", f"different recipe: {words}"]
+
+
+@pytest.mark.parametrize("keep", ["keep = 0.1, ", ""])
+def test_another_budget_has_no_number_of_ours(keep: str, published_beside: Callable[..., Table | None]) -> None:
+    (row,) = texts(published_beside(source(NUMBER.replace("keep = 0.25, ", keep))))
+    assert row[-2:] == ["–", "different recipe: budget not in this suite"]
+    assert row[4] == ("10 % of MACs" if keep else "not stated")
+
+
+def test_a_share_of_weights_is_no_share_of_macs(published_beside: Callable[..., Table | None]) -> None:
+    (row,) = texts(published_beside(source(kept_of='"params"')))
+    assert row[-2:] == ["–", "different recipe: budget not in this suite"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        source(NUMBER.replace("magnitude", "snip")),
+        source(NUMBER.replace("cifar10", "cifar100")),
+        source(family='"resnet18"'),
+        source(granularity='"weight"'),
+        source(unverified="true"),
+    ],
+)
+def test_what_does_not_concern_the_suite_is_not_shown(
+    other: str, published_beside: Callable[..., Table | None]
+) -> None:
+    assert published_beside(other) is None
+
+
+def test_second_hand_numbers_say_so(published_beside: Callable[..., Table | None]) -> None:
+    table = published_beside(source(second_hand="true"))
+    assert table is not None and table.notes[0] == "A paper, table 2 (second-hand)"
+
+
+def test_the_cell_of_the_same_start_stands_beside(make_suite: MakeSuite, store: Store) -> None:
+    suite = make_suite(methods=["magnitude", {"name": "magnitude", "start": "target"}], seeds=1)
+    for job in suite.jobs("quick", "fp32"):
+        store.put(factories.record(job, top1=0.8 if job.start == "target" else 0.6))
+    (store.root / "published.toml").write_text(source(start='"target"'), encoding="utf-8")
+    (row,) = texts(suite_tables(suite, "quick", store)[1])
+    assert row[-2:] == ["80.00", "same"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (source(grannularity='"channel"'), "did you mean 'granularity'"),
+        (source(NUMBER.replace("93.3", "933")), "less than or equal to 100"),
+        ("[[table", "cannot be read as TOML"),
+    ],
+)
+def test_mistakes_are_explained(text: str, words: str, store: Store) -> None:
+    store.root.mkdir()
+    (store.root / "published.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=words):
+        published.load(store)
+
+
+def test_without_the_file_there_is_no_table(make_suite: MakeSuite, store: Store) -> None:
+    suite = make_suite(methods=["magnitude"])
+    store.put(factories.record(suite.jobs("quick", "fp32")[0]))
+    assert published.load(store) == ()
+    assert len(suite_tables(suite, "quick", store)) == 1
+
+
+@pytest.mark.parametrize("form", ["md", "latex"])
+def test_reports_hold_it(
+    form: str, published_beside: Callable[..., Table | None], make_suite: MakeSuite, store: Store, tmp_path: Path
+) -> None:
+    published_beside(source())
+    (path,) = write_report([make_suite(methods=["magnitude"])], store, [form], tmp_path / "out")
+    assert "Published numbers beside ours" in path.read_text(encoding="utf-8")
+
+
+def test_the_projects_own_file_holds_what_its_sources_say() -> None:
+    sources = published.load(Store(ROOT / "results"))
+    found = {
+        (n.method, n.target, s.network, n.keep): (n.top1, n.sd)
+        for s in sources
+        if not s.unverified and s.granularity is Granularity.WEIGHT
+        for n in s.numbers
+    }
+    assert found["grasp", "cifar10", "VGG-19", 0.02] == (92.19, 0.12)
+    assert found["snip", "cifar100", "VGG-19", 0.02] == (58.46, None)
+    assert found["synflow", "cifar10", "ResNet-18", 0.01] == (90.36, 0.30)
+    assert found["magnitude", "cifar10", "ResNet-18", 0.03162] == (10.0, None)
+    assert {s.family for s in sources} == {"vgg19", "resnet18", None}
+
+
+def test_the_size_of_the_papers_search_is_told_from_the_notes(make_suite: MakeSuite, store: Store) -> None:
+    suite = make_suite(methods=["magnitude"], seeds=2)
+    notes = {"evaluations": 40, "paper_evaluations": 1000, "paper_search": "50 candidates, 20 iterations"}
+    for job, each in zip(suite.jobs("quick", "fp32"), (0.25, 0.75), strict=True):
+        store.put(factories.record(job, notes=notes | {"evaluation_s": each}))
+    (section,) = suite_sections(suite, store)
+    assert (
+        "magnitude on cifar10, vgg19 × 0.25: the search at its paper's size (50 candidates, 20 iterations: up to "
+        "1,000 evaluations) would take 500 s at the measured 0.5 s an evaluation; this preset's took 40 evaluations, "
+        "20.0 s (mean of 2 jobs)."
+    ) in section.remarks
+
+
+def test_notes_without_the_papers_size_say_nothing() -> None:
+    record = factories.record(notes={"evaluations": 40, "evaluation_s": 0.5})
+    assert published.paper_sizes([record]) == []
+
+
+def test_papers_roundings_are_the_same_budget() -> None:
+    cell = {"network": "vgg19", "width": 1.0, "kind": "params", "keep": 0.03125, "start": "random"}
+    own = published._Ours(cell, 160, 50_000)
+    text = {"source": "x", "network": "y", "granularity": "weight", "kept_of": "params", "start": "random"}
+    number = {"method": "snip", "target": "cifar10", "keep": 0.03162, "top1": 93}
+    whole = published.Source.model_validate(text | {"setting": {"network": "vgg19"}, "numbers": (number,)})
+    assert own.budget_matches(whole, whole.numbers[0])
