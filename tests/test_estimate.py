@@ -2,7 +2,7 @@ import time
 
 import pytest
 
-from stampbench.contract import Start
+from stampbench.contract import Budget, Granularity, Start
 from stampbench.estimate import estimate, wall_seconds
 from stampbench.job import Reference
 from stampbench.record import ArtefactUse
@@ -58,6 +58,8 @@ def test_what_is_unknown_is_left_out_and_counted():
         ({"method": "random"}, 1),
         ({"keep": 0.5}, 2),
         ({"method": "dense"}, 4),
+        # Masked weights are multiplied all the same.
+        ({"granularity": Granularity.WEIGHT, "budget": Budget(kind="params", keep=0.01)}, 4),
     ],
 )
 def test_unlike_cells_are_scaled(changes, factor):

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 Genome = tuple[int, ...]
 MOST_REJECTIONS = 20_000
+# The first population, then as many new candidates in each of the other iterations.
+PAPER_EVALUATIONS = 50 + 19 * 50
+PAPER_SEARCH = "50 candidates, 20 iterations; its PruningNet trains for a quarter of the usual epochs"
 
 
 class Search:
@@ -135,6 +138,8 @@ def search_plan(
         "ratios": ratios(winner),
         "fitness": search.evaluated[winner],
         "floored": allocation.floored,
+        "paper_evaluations": PAPER_EVALUATIONS,
+        "paper_search": PAPER_SEARCH,
     }
     return allocation.keep, notes
 
