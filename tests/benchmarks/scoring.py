@@ -26,8 +26,9 @@ Subject = tuple[str, str]
 
 
 def subjects() -> list[Subject]:
-    """Every registered method that prunes, at each of its granularities."""
-    names = registry.METHODS.targets()
+    """Every method of this project that prunes, at each of its granularities."""
+    targets = registry.METHODS.targets()
+    names = [name for name, target in targets.items() if target.startswith("methods.")]
     methods = {name: registry.METHODS.load(name) for name in names}
     return [(name, g.value) for name in names if methods[name].prunes for g in sorted(methods[name].granularities)]
 
