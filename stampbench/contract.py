@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
+    from stampbench.checkpoint import Checkpoint
     from stampbench.data.loader import EpochLoader
     from stampbench.job import Job
     from stampbench.pruning.groups import Group
@@ -184,6 +185,11 @@ class Context(Protocol):
 
     def loader(self, task: Task, batch_size: int, purpose: str) -> EpochLoader:
         """Augmented training batches of the task, their order and draws from streams of that purpose."""
+        ...
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """Where `prepare` may leave its state; what a killed run saved there is loaded again."""
         ...
 
     def phase(self, name: str) -> AbstractContextManager[None]:

@@ -13,9 +13,10 @@ from stampbench.data.loader import evaluation_batches, training_batches
 from stampbench.job import Job
 from stampbench.measure.phases import PhaseClock
 from stampbench.networks.initial import build, initialise, place
+from stampbench.record import PRETRAINED
 from stampbench.training import Recipe, Trainer, fit
 
-KIND = "pretrained"
+KIND = PRETRAINED
 
 
 def spec_of(job: Job) -> ArtefactSpec | None:

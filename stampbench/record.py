@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from stampbench.job import Job
 
 SCHEMA_VERSION = 1
+# The kind of the artefact that a start's weights come from; all other kinds are a method's own.
+PRETRAINED = "pretrained"
 
 
 class _Part(BaseModel):

@@ -55,6 +55,8 @@ METHODS = Registry(
         "grasp": "methods.grasp:Grasp",
         "synflow": "methods.synflow:Synflow",
         "metapruning": "methods.metapruning:MetaPruning",
+        "stamp": "methods.stamp:Stamp",
+        "transplant": "methods.transplant:Transplant",
     },
 )
 NETWORKS = Registry(

@@ -14,6 +14,7 @@ from torch import nn
 
 from stampbench import pretraining, registry, seeding
 from stampbench.artefacts import Artefacts, digest_of_spec
+from stampbench.checkpoint import Checkpoint
 from stampbench.contract import (
     Artefact,
     ArtefactSpec,
@@ -70,6 +71,7 @@ class JobContext:
     dataset: Dataset
     seed: int
     clock: PhaseClock
+    checkpoint: Checkpoint
 
     def generator(self, purpose: str) -> torch.Generator:
         """A stream of the methods' own: no purpose of theirs can meet one of the harness's."""
@@ -118,7 +120,7 @@ def _run(job: Job, bench: Bench) -> Record:
     memory.reset_peak(device)
     clock = PhaseClock(device)
     dataset = catalogue.resolve(job.target, bench.custom)
-    context = _context(job, dataset, job.seed, clock, device)
+    context = _context(job, dataset, job.seed, clock, bench, job.key)
     with clock.phase("data"):
         data = packed.load(job.target, bench.custom)
         # Drawn by the artefact seed: a target-pretrained start has trained on these images and on no others.
@@ -187,9 +189,14 @@ def _method(job: Job) -> Method:
     return found(found.Options.model_validate(job.options))
 
 
-def _context(job: Job, dataset: Dataset, seed: int, clock: PhaseClock, device: torch.device) -> JobContext:
-    protocol = job.protocol
-    return JobContext(device, protocol.precision, protocol.round_to, protocol.floor, dataset, seed, clock)
+def _context(job: Job, dataset: Dataset, seed: int, clock: PhaseClock, bench: Bench, name: str) -> JobContext:
+    protocol, checkpoint = job.protocol, _checkpoint(bench, name)
+    shape = (protocol.precision, protocol.round_to, protocol.floor)
+    return JobContext(bench.device, *shape, dataset, seed, clock, checkpoint)
+
+
+def _checkpoint(bench: Bench, name: str) -> Checkpoint:
+    return Checkpoint(bench.artefacts.cache / "checkpoints" / f"{name}.safetensors")
 
 
 def _artefacts(job: Job, method: Method, bench: Bench) -> tuple[list[ArtefactUse], dict[str, Artefact]]:
@@ -207,6 +214,7 @@ def _artefacts(job: Job, method: Method, bench: Bench) -> tuple[list[ArtefactUse
         )
         made = artefacts[spec.kind] = bench.artefacts.load(spec)
         digest = digest_of_spec(spec)
+        _checkpoint(bench, digest).remove()
         uses.append(ArtefactUse(kind=spec.kind, scope=spec.scope, digest=digest, seconds=made.seconds, reused=reused))
     return uses, artefacts
 
@@ -232,7 +240,7 @@ def _make(spec: ArtefactSpec, job: Job, method: Method, artefacts: Mapping[str, 
             bench.device,
             lambda epoch, loss, top1: bench.observer.epoch(label, epoch, int(values["epochs"]), loss, top1),
         )
-    context = _context(job, dataset, spec.seed, PhaseClock(bench.device), bench.device)
+    context = _context(job, dataset, spec.seed, PhaseClock(bench.device), bench, digest_of_spec(spec))
     return method.prepare(spec, task, artefacts, context)
 
 

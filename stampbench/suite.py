@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -57,6 +57,28 @@ class Preset(BaseModel):
     grid: list[Grid] = Field(min_length=1)
 
 
+class Row(NamedTuple):
+    """A row of the table, spelled out."""
+
+    method: str
+    start: Start
+    granularity: Granularity
+    options: dict[str, Any]
+
+    def holds(self, job: Job) -> bool:
+        """Whether the job is of this row."""
+        return self == (job.method, job.start, job.granularity, job.options)
+
+
+class Claim(BaseModel):
+    """What a suite wants to show: that one row beats others at the same target, network and budget, seed by seed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    title: str
+    subject: str | MethodChoice
+    against: list[str | MethodChoice] = Field(min_length=1)
+
+
 class Suite(BaseModel):
     """A suite file."""
 
@@ -64,6 +86,7 @@ class Suite(BaseModel):
     name: str
     title: str
     datasets: dict[str, catalogue.CustomDataset] = Field(default_factory=dict)
+    claims: list[Claim] = Field(default_factory=list)
     presets: dict[str, Preset] = Field(min_length=1)
 
     def preset(self, name: str) -> Preset:
@@ -71,6 +94,11 @@ class Suite(BaseModel):
         if name not in self.presets:
             raise SuiteError(f"suite {self.name!r} has no preset {name!r}{registry.suggestion(name, self.presets)}")
         return self.presets[name]
+
+    def row_of(self, choice: str | MethodChoice) -> Row:
+        """What the jobs of a row of the table have in common. Raises `SuiteError` as `jobs` does."""
+        method, row = _resolved(choice)
+        return Row(method.name, row.start or method.default_start, row.granularity, row.options)
 
     def jobs(self, preset: str, precision: Precision) -> list[Job]:
         """The preset's jobs, each once, seed by seed; `precision` is what "auto" stands for.
@@ -103,7 +131,17 @@ def load(path: Path) -> Suite:
 
 def explain(error: ValidationError) -> str:
     """What is wrong with a suite file, a line each."""
-    models = (Suite, Preset, SuiteProtocol, LearningRates, Reference, Grid, MethodChoice, catalogue.CustomDataset)
+    models = (
+        Suite,
+        Preset,
+        SuiteProtocol,
+        LearningRates,
+        Reference,
+        Grid,
+        Claim,
+        MethodChoice,
+        catalogue.CustomDataset,
+    )
     return mistakes(error, {field for model in models for field in model.model_fields})
 
 

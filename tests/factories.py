@@ -140,9 +140,7 @@ def data_use(name: str = "cifar10", **changes: Any) -> DataUse:
 
 def reference_use(seed: int = 0, *, seconds: float = 100.0, reused: bool = False) -> ArtefactUse:
     """The reference network of one artefact seed."""
-    return ArtefactUse(
-        kind="reference-network", scope="reference", digest=f"{seed:016x}", seconds=seconds, reused=reused
-    )
+    return ArtefactUse(kind="pretrained", scope="reference", digest=f"{seed:016x}", seconds=seconds, reused=reused)
 
 
 def record(of: Job | None = None, *, top1: float = 0.7, top5: float | None = None, **changes: Any) -> Record:

@@ -11,16 +11,18 @@ import pandas as pd
 from stampbench import registry
 from stampbench.contract import Granularity, Options
 from stampbench.job import Job
-from stampbench.record import Record, Timing
+from stampbench.record import PRETRAINED, Record, Timing
 from stampbench.statistics import summarise
 from stampbench.store import Store
 
 TABLE = ["target", "network", "width"]
 VARIANT = ["method", "variant", "start", "granularity", "kind", "keep"]
-SECONDS = ["pretrain_s", "prune_s", "train_s", "total_s"]
+SECONDS = ["pretrain_s", "prune_s", "train_s", "total_s", "reference_s", "own_reference_s"]
 SPEED_UPS = ["train_speed_up", "inference_speed_up"]
 MEASURES = ["top1", "top5", "params", "macs", *SECONDS, *SPEED_UPS]
 PLACE = ["display_name", "train", "validation", "test", "device", "fingerprint", "speed_device"]
+# A name that would list more options than these says how many there are.
+MOST_OPTIONS = 3
 OUTCOMES = {"failed": "failed", "skipped": "skipped", "timeout": "timed out", "missing": "not run"}
 
 
@@ -90,7 +92,9 @@ def _measures(record: Record, store: Store) -> dict[str, Any]:
     if accuracy := record.accuracy:
         values |= {"top1": accuracy.top1, "top5": accuracy.top5}
     if seconds := record.seconds:
-        values |= {f"{name}_s": getattr(seconds, name) for name in ("pretrain", "prune", "train", "total")}
+        values |= {f"{name}_s": getattr(seconds, name) for name in ("pretrain", "prune", "train", "total", "reference")}
+    own = [use.seconds for use in record.artefacts if use.scope == "reference" and use.kind != PRETRAINED]
+    values["own_reference_s"] = sum(own)
     if cost := record.cost:
         values |= {"params": cost.params / cost.dense_params, "macs": cost.macs / cost.dense_macs}
         if cost.params == cost.dense_params:
@@ -136,6 +140,14 @@ def _variants(jobs: Sequence[Job]) -> dict[str, str]:
     return names | {job.key: _variant(job, defaults[job.method], full=True) for job in ambiguous}
 
 
+def options_in_words(jobs: Sequence[Job]) -> list[str]:
+    """What stands behind names that only count their options: "magnitude, 4 options set: rounds 5, …"."""
+    short = _variants(jobs)
+    full = {job.key: _variant(job, _defaults(job.method), full=True) for job in jobs}
+    named = {short[key]: full[key] for key in full if short[key].endswith("options set")}
+    return [f"{name}: {spelled.partition(', ')[2]}." for name, spelled in named.items()]
+
+
 def _defaults(method: str) -> dict[str, Any]:
     options: type[Options] = registry.METHODS.load(method).Options
     return options.model_construct().model_dump(mode="json")
@@ -144,11 +156,15 @@ def _defaults(method: str) -> dict[str, Any]:
 def _variant(job: Job, defaults: dict[str, Any], *, full: bool) -> str:
     chosen = {name: value for name, value in job.options.items() if defaults.get(name, ...) != value}
     weights = ["single weights"] if job.granularity is Granularity.WEIGHT else []
+    if len(chosen) > MOST_OPTIONS and not full:
+        return ", ".join([job.method, *weights, f"{len(chosen)} options set"])
     return ", ".join([job.method, *weights, *(_option(name, value, full) for name, value in chosen.items())])
 
 
 def _option(name: str, value: Any, full: bool) -> str:
     words = name.replace("_", " ")
+    if isinstance(value, dict):
+        return ", ".join(_option(inner, chosen, full=True) for inner, chosen in value.items())
     if isinstance(value, bool):
         return words if value else f"no {words}"
     return value if isinstance(value, str) and not full else f"{words} {value}"

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
 from stampbench.job import Job, Precision
 from stampbench.record import Record
 from stampbench.report import published
-from stampbench.report.cells import cell_frame, job_frame
+from stampbench.report.break_even import break_even_table
+from stampbench.report.cells import cell_frame, job_frame, options_in_words
+from stampbench.report.claims import claim_tables
+from stampbench.report.masks import mask_tables
+from stampbench.report.published import published_table
 from stampbench.report.tables import Scope, Table, summary_table, target_tables
 from stampbench.statistics import summarise
 from stampbench.store import Store
@@ -51,22 +55,30 @@ def _section(suite: Suite, preset: str, jobs: Sequence[Job], records: dict[str, 
     title = f"{suite.title}: {preset} preset, {jobs[0].protocol.precision}"
     dataset = suite.preset(preset).protocol.reference.dataset
     remarks = [
+        *(options_in_words(jobs) if records else []),
         *_reference_side(records.values(), dataset),
         *published.paper_sizes(records.values()),
         *_stale(jobs, store),
     ]
-    tables = _tables(Scope(suite.name, preset, jobs[0]), jobs, store) if records else []
+    tables = _tables(suite, Scope(suite.name, preset, jobs[0]), jobs, records, store) if records else []
     return Section(title, tuple(tables), tuple(remarks))
 
 
-def _tables(scope: Scope, jobs: Sequence[Job], store: Store) -> list[Table]:
+def _tables(
+    suite: Suite, scope: Scope, jobs: Sequence[Job], records: Mapping[str, Record], store: Store
+) -> list[Table]:
     frame = job_frame(jobs, store)
     cells = cell_frame(frame)
     tables = target_tables(frame, cells, scope)
     if cells["target"].nunique() > 1:
         tables = [summary_table(frame, cells, scope), *tables]
-    beside = published.published_table(published.load(store), frame, cells, scope)
-    return tables if beside is None else [*tables, beside]
+    optional = (break_even_table(cells, scope), published_table(published.load(store), frame, cells, scope))
+    return [
+        *tables,
+        *claim_tables(suite, jobs, frame, scope),
+        *mask_tables(records, frame, scope),
+        *(table for table in optional if table is not None),
+    ]
 
 
 def _runs(suite: Suite, preset: str) -> list[list[Job]]:

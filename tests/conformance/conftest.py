@@ -3,13 +3,15 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from stampbench import registry, seeding
-from stampbench.contract import Artefact, Budget, Method, Plan, Split, Task
+from stampbench import pretraining, registry, seeding
+from stampbench.checkpoint import Checkpoint
+from stampbench.contract import Artefact, Budget, Method, Plan, Split, Start, Task
 from stampbench.data.catalogue import resolve
 from stampbench.data.loader import EpochLoader
 from tests import factories
@@ -25,6 +27,7 @@ class ToyContext:
     round_to: int = 1
     floor: float = 0.05
     seed: int = 0
+    checkpoint: Checkpoint = field(default_factory=lambda: Checkpoint(Path("no-such-folder") / "checkpoint"))
 
     def generator(self, purpose: str) -> torch.Generator:
         return seeding.generator(purpose, "toy", self.seed)
@@ -52,6 +55,8 @@ def toy_task(classes: int = 4, count: int = 64, size: int = 16) -> Task:
 # Methods whose own defaults are the size of a paper.
 QUICK_OPTIONS = {
     "synflow": {"rounds": 5},
+    "stamp": {"meta_steps": 1, "adaptation_steps": 1, "sets": 1},
+    "transplant": {"mask": "snip", "meta_steps": 1, "adaptation_steps": 1},
     "metapruning": {"epochs": 1, "population": 4, "iterations": 2, "parents": 2, "mutations": 1, "crossovers": 1},
 }
 WIDTH = 0.125
@@ -68,7 +73,8 @@ def planned(name: str, network: str, task: Task, budget: Budget, **changes: Any)
     method, context = method_of(name), changes.get("context") or ToyContext()
     dense = changes.get("dense")
     job = factories.job(name, network=network, width=WIDTH, protocol=factories.protocol(batch_size=32))
-    artefacts: dict[str, Artefact] = {}
+    pretrained = {n: t[: task.classes] if n.startswith("head.") else t for n, t in lively(network).state_dict().items()}
+    artefacts = {pretraining.KIND: Artefact(pretrained, 0.0)} if job.start is Start.REFERENCE else {}
     for spec in method.artefacts(job):
         artefacts[spec.kind] = method.prepare(spec, task, artefacts, context)
     return method.plan(lively(network) if dense is None else dense, task, budget, artefacts, context)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from stampbench.contract import Start
-from stampbench.report.cells import cell_frame, job_frame, speed_up
+from stampbench.report.cells import cell_frame, job_frame, options_in_words, speed_up
 from stampbench.store import Store
 from tests import factories
 
@@ -55,10 +55,20 @@ def test_cells_differ_by_every_part_of_the_variant(store: Store) -> None:
         ({"scope": "uniform", "rounds": 1, "rescale": False}, "magnitude"),
         ({"scope": "global", "rounds": 1, "rescale": False}, "magnitude, global"),
         ({"scope": "uniform", "rounds": 5, "rescale": True}, "magnitude, rounds 5, rescale"),
+        ({"scope": "uniform", "rounds": 1, "rescale": False, "of": {"batches": 2}}, "magnitude, batches 2"),
     ],
 )
 def test_variants_name_options_that_are_not_the_defaults(options: dict[str, object], name: str, store: Store) -> None:
     assert list(job_frame([factories.job(options=options)], store)["variant"]) == [name]
+
+
+def test_many_options_are_counted_in_the_name_and_listed_beside_it(store: Store) -> None:
+    options = {"scope": "global", "rounds": 5, "rescale": True, "share": 0.5}
+    jobs = [factories.job(options=options), factories.job()]
+    assert list(job_frame(jobs, store)["variant"]) == ["magnitude, 4 options set", "magnitude"]
+    assert options_in_words(jobs) == ["magnitude, 4 options set: scope global, rounds 5, rescale, share 0.5."]
+    other = factories.job(options=options | {"share": 0.25})
+    assert "share 0.25" in job_frame([*jobs, other], store)["variant"].iloc[-1]
 
 
 def test_options_that_read_alike_are_spelled_out(store: Store) -> None:

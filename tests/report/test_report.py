@@ -169,7 +169,7 @@ def test_reference_seconds_count_each_artefact_once_and_stay_apart(make_suite: M
         store.put(factories.record(job, artefacts=[use]))
     (section,) = suite_sections(suite, store)
     assert section.remarks == (
-        "Reference side, in no total above: reference-network on tinyimagenet, vgg19 × 0.25: 200 s "
+        "Reference side, in no total above: pretrained on tinyimagenet, vgg19 × 0.25: 200 s "
         "(mean of 3 artefact seeds).",
     )
     totals = [row[-3].text for row in section.tables[0].rows]

@@ -1,0 +1,143 @@
+"""Adaptation: a few gradient steps on the target, then the mask is committed (DESIGN.md, section 4)."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from methods.stamp.mask_generator import mean_logits
+from methods.stamp.meta_training import BATCH, GENERATOR, NETWORK, NOISE, Shape, make_generator, masked_logits
+from methods.stamp.relaxation import logistic_noise
+from methods.stamp.set_statistics import view_set
+from methods.stamp.sets import LabelledSet
+from stampbench.contract import Artefact, Budget, Context, Task
+from stampbench.pruning.allocate import Allocation, allocate
+
+if TYPE_CHECKING:
+    from methods.stamp import StampOptions
+
+WEIGHT_RATE, MOMENTUM, GENERATOR_RATE = 0.02, 0.9, 1e-3
+Gates = Mapping[str, Tensor]
+
+
+def adapt(
+    options: StampOptions,
+    network: nn.Module,
+    task: Task,
+    budget: Budget,
+    made: Artefact,
+    sets: Sequence[LabelledSet],
+    weights: Mapping[str, Tensor],
+    context: Context,
+) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Any]]:
+    """The channels to keep, the adapted state dict of the dense network, and notes.
+
+    `network` is the start: the reference network with the target's head, which looks at the `sets`; `weights` then
+    replace those of its body, unless there are none.
+    """
+    shape = Shape.of(network, task.input_size, context.floor)
+    generator = load_generator(options, shape, network, made, context)
+    views = [view_set(network, shape.groups, *drawn) for drawn in sets]
+    shuffle = permutations(shape, context) if options.shuffled else None
+    noise = context.generator("stamp/adaptation-noise")
+    adapted = copy.deepcopy(network)
+    adapted.load_state_dict({**network.state_dict(), **weights})
+
+    def logits() -> dict[str, Tensor]:
+        found = mean_logits(generator, views, budget.keep)
+        return found if shuffle is None else {name: logit[shuffle[name]] for name, logit in found.items()}
+
+    def noisy_gates() -> Gates:
+        return shape.gates(logistic_noise(logits(), NOISE, noise), budget.keep)
+
+    if options.frozen_mask:
+        fixed = fixed_gates(committed(logits, shape, budget, context).keep, context)
+        losses = descend(adapted, lambda: fixed, options.adaptation_steps, shape, task, context)
+    else:
+        rule = torch.optim.Adam(generator.parameters(), lr=GENERATOR_RATE)
+        losses = descend(adapted, noisy_gates, options.adaptation_steps, shape, task, context, rule)
+    allocation = committed(logits, shape, budget, context)
+    notes = {"adaptation_loss": losses, "floored": allocation.floored, "mask": hexadecimal(allocation.keep)}
+    return allocation.keep, adapted.state_dict(), notes
+
+
+def descend(
+    network: nn.Module,
+    gates: Callable[[], Gates],
+    steps: int,
+    shape: Shape,
+    task: Task,
+    context: Context,
+    rule: torch.optim.Optimizer | None = None,
+) -> list[float]:
+    """Steps on the network under gates, and by `rule` on what makes the gates; the loss of each. In place."""
+    if not steps:
+        return []
+    network.train()
+    weights = torch.optim.SGD(network.parameters(), lr=WEIGHT_RATE, momentum=MOMENTUM)
+    optimizers = [weights] if rule is None else [weights, rule]
+    loader = context.loader(task, BATCH, "stamp/adaptation")
+    epochs = math.ceil(steps / len(loader))
+    losses = []
+    for images, labels in islice(chain.from_iterable(loader.epoch() for _ in range(epochs)), steps):
+        logits = masked_logits(network, shape.groups, gates(), images, context.precision)
+        loss = F.cross_entropy(logits, labels)
+        for optimizer in optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        for optimizer in optimizers:
+            optimizer.step()
+        losses.append(loss.detach())
+    found: list[float] = torch.stack(losses).tolist()
+    return found
+
+
+@torch.no_grad()
+def committed(logits: Callable[[], Mapping[str, Tensor]], shape: Shape, budget: Budget, context: Context) -> Allocation:
+    """The allocation of the logits as they are now, without noise."""
+    limit = math.floor(budget.keep * shape.cost.macs())
+    return allocate(logits(), shape.cost, limit, context.round_to, context.floor)
+
+
+def fixed_gates(keep: Mapping[str, Tensor], context: Context) -> Gates:
+    """A plan's masks as gates of 0 and 1."""
+    return {name: mask.float().to(context.device) for name, mask in keep.items()}
+
+
+def load_generator(
+    options: StampOptions, shape: Shape, network: nn.Module, made: Artefact, context: Context
+) -> nn.Module:
+    """The meta-trained generator, on the job's device."""
+    head = network.get_submodule("head")
+    assert isinstance(head, nn.Linear)
+    generator = make_generator(options, shape.groups, head.in_features)
+    generator.load_state_dict(part(made, GENERATOR))
+    return generator.to(context.device)
+
+
+def part(made: Artefact, prefix: str) -> dict[str, Tensor]:
+    """The tensors of an artefact under a prefix, without it."""
+    return {name.removeprefix(prefix): t for name, t in made.tensors.items() if name.startswith(prefix)}
+
+
+def body(made: Artefact) -> dict[str, Tensor]:
+    """The shared weights of an artefact, without the reference's head."""
+    return {name: t for name, t in part(made, NETWORK).items() if not name.startswith("head.")}
+
+
+def permutations(shape: Shape, context: Context) -> dict[str, Tensor]:
+    """A random order of every group's channels: the widths stay, the choice within a group is chance."""
+    stream = context.generator("stamp/shuffle")
+    return {name: torch.randperm(width, generator=stream) for name, width in shape.cost.widths.items()}
+
+
+def hexadecimal(keep: Mapping[str, Tensor]) -> dict[str, str]:
+    """A plan's masks, the first channel the highest bit: short enough for a record."""
+    return {name: f"{int(''.join(str(int(kept)) for kept in mask.tolist()), 2):x}" for name, mask in keep.items()}

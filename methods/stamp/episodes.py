@@ -1,0 +1,110 @@
+"""Episodes: subsets of the reference dataset that differ in their classes and in kind (DESIGN.md, section 4.1)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from stampbench.contract import Split, Task
+
+LEAST_CLASSES, MOST_CLASSES = 5, 100
+LEAST_KEEP = 1 / 32
+
+
+@dataclass(frozen=True)
+class Episode:
+    """A subset of the reference dataset: `task.train` holds its images, `classes` (sorted) what they show."""
+
+    task: Task
+    classes: Tensor
+    keep: float
+    domain: str
+
+    def positions(self, labels: Tensor) -> Tensor:
+        """Labels of the reference dataset as indices into `classes`."""
+        return torch.searchsorted(self.classes, labels)
+
+
+class Episodes:
+    """Draws episodes. `neighbours` (classes, classes) lists for each class all classes, the nearest first."""
+
+    def __init__(self, task: Task, neighbours: Tensor) -> None:
+        self._task, self._neighbours = task, neighbours
+        self._by_class = [(task.train.labels == label).nonzero().flatten() for label in range(task.classes)]
+
+    def draw(self, images: int, stream: torch.Generator) -> Episode:
+        """An episode of at most `images` images, drawn without replacement from its classes.
+
+        The number of classes and the share of MACs are log-uniform, the classes random or one class's neighbours, the
+        images as they are or, every other time, moved to another domain.
+        """
+        chance = torch.rand(4, generator=stream).tolist()
+        most = min(MOST_CLASSES, self._task.classes)
+        least = min(LEAST_CLASSES, most)
+        count = round(least * (most / least) ** chance[0])
+        if chance[1] < 0.5:
+            classes = torch.randperm(self._task.classes, generator=stream)[:count]
+        else:
+            anchor = int(torch.randint(self._task.classes, (), generator=stream))
+            classes = self._neighbours[anchor, :count]
+        names = list(DOMAINS)
+        drawn = names[int(torch.randint(len(names), (), generator=stream))]
+        domain = drawn if chance[2] < 0.5 else "plain"
+        pool = torch.cat([self._by_class[label] for label in classes.tolist()])
+        chosen = pool[torch.randperm(len(pool), generator=stream)[:images].to(pool.device)]
+        train = self._task.train
+        moved = Split(DOMAINS[domain](train.images[chosen]), train.labels[chosen])
+        subset = Task(moved, moved, self._task.classes, self._task.input_size, self._task.mean, self._task.std)
+        keep = math.exp(math.log(LEAST_KEEP) * chance[3])
+        return Episode(subset, classes.sort().values.to(pool.device), keep, domain)
+
+
+def nearest_classes(features: Tensor, labels: Tensor, classes: int) -> Tensor:
+    """For each class all classes by the distance of their mean features (n, d), itself first, (classes, classes)."""
+    means = torch.zeros(classes, features.shape[1]).index_add(0, labels, features)
+    means /= torch.bincount(labels, minlength=classes).clamp_min(1)[:, None]
+    return torch.cdist(means, means).argsort(dim=1, stable=True)
+
+
+def _bytes(images: Tensor) -> Tensor:
+    return images.round().clamp(0, 255).to(torch.uint8)
+
+
+def _blurred(images: Tensor) -> Tensor:
+    return F.avg_pool2d(images.float(), 5, stride=1, padding=2, count_include_pad=False)
+
+
+def _grey(images: Tensor) -> Tensor:
+    return _bytes(images.float().mean(1, keepdim=True).expand(-1, 3, -1, -1))
+
+
+def _edges(images: Tensor) -> Tensor:
+    grey = images.float().mean(1, keepdim=True)
+    padded = F.pad(grey, (1, 1, 1, 1), mode="replicate")
+    across = padded[:, :, 1:-1, 2:] - padded[:, :, 1:-1, :-2]
+    down = padded[:, :, 2:, 1:-1] - padded[:, :, :-2, 1:-1]
+    return _bytes((across.square() + down.square()).sqrt().expand(-1, 3, -1, -1))
+
+
+def _zoomed(images: Tensor) -> Tensor:
+    quarter = images.shape[-1] // 4
+    middle = images[:, :, quarter : images.shape[-2] - quarter, quarter : images.shape[-1] - quarter]
+    return _bytes(F.interpolate(middle.float(), size=images.shape[-2:], mode="bilinear", align_corners=False))
+
+
+# Uint8 (n, 3, H, W) to the same. The reference's own images are the first.
+DOMAINS: dict[str, Callable[[Tensor], Tensor]] = {
+    "plain": lambda images: images,
+    "grey": _grey,
+    "inverted": lambda images: 255 - images,
+    "colours swapped": lambda images: images.roll(1, dims=1),
+    "blurred": lambda images: _bytes(_blurred(images)),
+    "high-pass": lambda images: _bytes(images.float() - _blurred(images) + 128),
+    "edges": _edges,
+    "zoomed": _zoomed,
+}

@@ -1,0 +1,110 @@
+"""The mask generator: (set code, a group's statistics over the set, the budget) to a logit a channel."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from methods.stamp.set_encoder import SetEncoder
+from methods.stamp.set_statistics import L1_NORM, STATISTICS, SetView, standardise
+from stampbench.pruning.groups import Group
+
+CODE = 64
+HIDDEN = 64
+
+
+class ChannelLogits(nn.Module):
+    """Logits of one group: its standardised channel scores times a scale, plus an offset that sets its width.
+
+    No parameter belongs to a channel: what tells channels apart is their statistics alone. Untrained it ranks by the
+    filters' L1 norms, and all groups alike.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conditions = nn.Linear(CODE + 2 + len(STATISTICS), HIDDEN)
+        self.channel = nn.Linear(len(STATISTICS), HIDDEN, bias=False)
+        self.score = nn.Linear(HIDDEN, 1, bias=False)
+        self.direct = nn.Linear(len(STATISTICS), 1, bias=False)
+        self.offset = nn.Linear(HIDDEN, 1)
+        self.scale = nn.Parameter(torch.zeros(()))
+
+    def forward(self, statistics: Tensor, conditions: Tensor) -> Tensor:
+        """Statistics (width, 7) and conditions (code + 2 + 7,) to logits (width,)."""
+        told = self.conditions(conditions)
+        score = self.direct(statistics) + self.score(torch.relu(self.channel(statistics) + told))
+        logits: Tensor = self.scale.exp() * standardise(score[:, 0]) + self.offset(torch.relu(told))
+        return logits
+
+
+class MaskGenerator(nn.Module):
+    """One generator for all budgets and sets; made for one network's groups."""
+
+    def __init__(self, groups: Sequence[Group], features: int) -> None:
+        super().__init__()
+        self.encoder = SetEncoder(features, CODE)
+        self.logits = nn.ModuleDict({key(group.name): ChannelLogits() for group in groups})
+
+    def initialise(self, stream: torch.Generator) -> None:
+        """Weights from the stream, Glorot's uniform; what would tell channels or groups apart starts at zero."""
+        for parameter in self.parameters():
+            if parameter.dim() > 1:
+                bound = math.sqrt(6 / sum(parameter.shape[-2:]))
+                nn.init.uniform_(parameter, -bound, bound, generator=stream)
+            else:
+                nn.init.zeros_(parameter)
+        for module in self.modules():
+            if isinstance(module, nn.LayerNorm):
+                nn.init.ones_(module.weight)
+            if isinstance(module, ChannelLogits):
+                nn.init.zeros_(module.score.weight)
+                nn.init.zeros_(module.offset.weight)
+                with torch.no_grad():
+                    module.direct.weight.zero_()[0, L1_NORM] = 1
+
+    def forward(self, view: SetView, keep: float) -> dict[str, Tensor]:
+        """Logits (width,) of every group for that share of the MACs, in (0, 1]."""
+        code = self.encoder(view.features, view.labels)
+        told = torch.tensor([math.log(keep), math.log(len(view.labels.unique()))]).to(code)
+        return {
+            name: self.logits[key(name)](statistics, torch.cat([code, told, view.levels[name]]))
+            for name, statistics in view.statistics.items()
+        }
+
+
+class StaticGenerator(nn.Module):
+    """The ablation without set inputs: the same logits from learned statistics, conditions and budget alone."""
+
+    def __init__(self, groups: Sequence[Group]) -> None:
+        super().__init__()
+        self.logits = nn.ModuleDict({key(group.name): ChannelLogits() for group in groups})
+        self.statistics = nn.ParameterDict(
+            {key(group.name): nn.Parameter(torch.empty(group.width, len(STATISTICS))) for group in groups}
+        )
+        self.code = nn.Parameter(torch.empty(CODE))
+
+    def initialise(self, stream: torch.Generator) -> None:
+        """As `MaskGenerator.initialise`; learned statistics start as standard normal draws."""
+        MaskGenerator.initialise(self, stream)  # type: ignore[arg-type]
+        for parameter in [*self.statistics.values(), self.code]:
+            nn.init.normal_(parameter, generator=stream)
+
+    def forward(self, view: SetView, keep: float) -> dict[str, Tensor]:
+        """Logits (width,) of every group; of the view only the names of the groups are used."""
+        told = torch.tensor([math.log(keep), 0.0]).to(self.code)
+        conditions = torch.cat([self.code, told, torch.zeros_like(next(iter(view.levels.values())))])
+        return {name: self.logits[key(name)](self.statistics[key(name)], conditions) for name in view.statistics}
+
+
+def mean_logits(generator: nn.Module, views: Sequence[SetView], keep: float) -> dict[str, Tensor]:
+    """Logits averaged over several sets of one target: what a single draw of a set leaves to chance."""
+    found: list[Mapping[str, Tensor]] = [generator(view, keep) for view in views]
+    return {name: torch.stack([logits[name] for logits in found]).mean(0) for name in found[0]}
+
+
+def key(name: str) -> str:
+    """A module name as a key of `nn.ModuleDict`, which allows no dots."""
+    return name.replace(".", "/")

@@ -1,0 +1,71 @@
+"""How far the masks of different targets lie apart, and those of different draws of one target."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import combinations
+from statistics import fmean
+from typing import Any
+
+import pandas as pd
+
+from stampbench.record import Record
+from stampbench.report.cells import VARIANT
+from stampbench.report.tables import DASH, Column, Entry, Notes, Scope, Table
+
+# The note under which a method leaves its mask: {group: bits in hexadecimal}.
+MASK = "mask"
+ONE_DRAW = "no two draws that rest on the same artefacts"
+
+
+def mask_tables(records: Mapping[str, Record], frame: pd.DataFrame, scope: Scope) -> list[Table]:
+    """A matrix of mean Jaccard distances over targets for every variant, network and budget that left masks.
+
+    Masks are compared where they rest on the same reference artefacts: apart from that their distance says nothing of
+    the targets. `frame` is the `job_frame` of the records' jobs.
+    """
+    with_masks = frame[[key in records and MASK in records[key].notes for key in frame["key"]]]
+    columns = ["network", "width", *VARIANT]
+    groups = with_masks.groupby(columns, sort=False)
+    return [
+        _matrix(dict(zip(columns, place, strict=True)), [records[key] for key in group["key"]], scope)
+        for place, group in groups
+        if isinstance(place, tuple)
+    ]
+
+
+def jaccard_distance(first: Mapping[str, str], second: Mapping[str, str]) -> float:
+    """1 − |A ∩ B| / |A ∪ B| over the kept channels of all groups; 0 for two empty masks."""
+    pairs = [(int(first[group], 16), int(second[group], 16)) for group in first]
+    union = sum((a | b).bit_count() for a, b in pairs)
+    return 1 - sum((a & b).bit_count() for a, b in pairs) / union if union else 0.0
+
+
+def _matrix(place: Mapping[str, Any], records: Sequence[Record], scope: Scope) -> Table:
+    targets, notes = list(dict.fromkeys(record.job.target for record in records)), Notes()
+    where = f"{place['network']} × {place['width']:g}, {place['keep']:g} of the {place['kind']}"
+    return Table(
+        name=scope.name("masks", str(place["variant"]), where),
+        caption=f"Jaccard distance between the masks of {place['variant']} ({scope.suite}, {scope.preset} preset): "
+        f"{where}; means over pairs that rest on the same artefacts; on the diagonal, draws of one target.",
+        columns=(Column("target", number=False), *(Column(target) for target in targets)),
+        rows=tuple(
+            (Entry(row), *(_entry(list(_distances(records, row, column)), notes) for column in targets))
+            for row in targets
+        ),
+        notes=notes.texts,
+    )
+
+
+def _distances(records: Iterable[Record], row: str, column: str) -> Iterator[float]:
+    for first, second in combinations(records, 2):
+        if sorted((first.job.target, second.job.target)) == sorted((row, column)) and _base(first) == _base(second):
+            yield jaccard_distance(first.notes[MASK], second.notes[MASK])
+
+
+def _base(record: Record) -> frozenset[str]:
+    return frozenset(use.digest for use in record.artefacts if use.scope == "reference")
+
+
+def _entry(distances: Sequence[float], notes: Notes) -> Entry:
+    return Entry(f"{fmean(distances):.3f}") if distances else Entry(DASH, notes.index(ONE_DRAW))

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from stampbench.errors import SuiteError
+from stampbench.report.cells import job_frame
+from stampbench.report.claims import claim_tables, verdict
+from stampbench.report.tables import Scope, Table
+from stampbench.statistics import Comparison
+from stampbench.store import Store
+from stampbench.suite import Suite
+from tests import factories
+
+MakeSuite = Callable[..., Suite]
+SUBJECT = {"name": "magnitude", "options": {"scope": "global"}}
+
+
+def claimed(make_suite: MakeSuite, against: list[Any], **grid: Any) -> Suite:
+    suite = make_suite(**({"seeds": 8} | grid))
+    claim = {"title": "It wins", "subject": SUBJECT, "against": against}
+    return Suite.model_validate(suite.model_dump() | {"claims": [claim]})
+
+
+def tables_of(suite: Suite, store: Store, accuracies: dict[str, list[float]]) -> list[Table]:
+    """Accuracies by method, seed by seed; magnitude from target weights has no record."""
+    jobs = suite.jobs("quick", "fp32")
+    for job in jobs:
+        if job.start != "target" and job.seed < len(accuracies.get(job.method, [])):
+            store.put(factories.record(job, top1=accuracies[job.method][job.seed]))
+    return claim_tables(suite, jobs, job_frame(jobs, store), Scope("toys", "quick", jobs[0]))
+
+
+def texts(table: Table) -> list[dict[str, str]]:
+    return [dict(zip((c.heading for c in table.columns), (e.text for e in row), strict=True)) for row in table.rows]
+
+
+def test_a_clear_win_a_clear_loss_and_no_difference(make_suite: MakeSuite, store: Store) -> None:
+    noise = [0.001, -0.001, 0.002, -0.002, 0.0, 0.001, -0.001, 0.0]
+    accuracies = {
+        "magnitude": [0.6] * 8,
+        "random": [0.5 + d for d in noise],
+        "dense": [0.7 + d for d in noise],
+    }
+    suite = claimed(make_suite, ["random", "dense", {"name": "magnitude", "start": "target"}])
+    (table,) = tables_of(suite, store, accuracies)
+    random, dense, missing = texts(table)
+    assert (random["against"], random["verdict"], random["n"]) == ("random (reference)", "better", "8")
+    assert random["difference"].startswith("+10.00 ± ")
+    assert random["p (sign flips)"] == f"{2 / 2**8:.3f}"
+    assert (dense["verdict"], dense["difference"][:6]) == ("worse", "-10.00")
+    assert (missing["verdict"], missing["n"], missing["difference"]) == ("too few seeds", "0", "–")
+
+
+def test_the_correction_counts_every_row_of_the_table(make_suite: MakeSuite, store: Store) -> None:
+    """A p of 0.03 against one row is 0.06 against two equal ones."""
+    near = [0.6, 0.6, 0.6]
+    far = [0.5, 0.52, 0.56]
+    (alone,) = tables_of(claimed(make_suite, ["random"], seeds=3), store, {"magnitude": near, "random": far})
+    both = claimed(make_suite, ["random", "random"], seeds=3)
+    (twice,) = tables_of(both, store, {"magnitude": near, "random": far})
+    single = float(texts(alone)[0]["p (Holm)"])
+    assert [float(row["p (Holm)"]) for row in texts(twice)] == [pytest.approx(2 * single, abs=2e-3)] * 2
+
+
+def test_two_seeds_are_said_to_be_too_few(make_suite: MakeSuite, store: Store) -> None:
+    suite = claimed(make_suite, ["random"])
+    (table,) = tables_of(suite, store, {"magnitude": [0.6, 0.6], "random": [0.5, 0.4]})
+    (row,) = texts(table)
+    assert (row["difference"], row["verdict"]) == ("+15.00", "too few seeds")
+    assert table.notes == ("fewer than 3 common seeds: no interval",)
+
+
+def test_a_suite_without_the_subject_has_no_table(make_suite: MakeSuite, store: Store) -> None:
+    suite = claimed(make_suite, ["random"], methods=["random"])
+    assert tables_of(suite, store, {}) == []
+
+
+def test_an_unknown_method_in_a_claim_is_refused(make_suite: MakeSuite, store: Store) -> None:
+    with pytest.raises(SuiteError, match="magnitud"):
+        tables_of(claimed(make_suite, ["magnitud"]), store, {})
+
+
+@pytest.mark.parametrize(
+    ("mean", "adjusted", "word"),
+    [(1.0, 0.01, "better"), (-1.0, 0.01, "worse"), (1.0, 0.05, "no difference shown"), (1.0, None, "too few seeds")],
+)
+def test_verdicts(mean: float, adjusted: float | None, word: str) -> None:
+    assert verdict(Comparison(3, mean, 0.1, adjusted, None), adjusted) == word

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stampbench.record import ArtefactUse
+from stampbench.report.cells import job_frame
+from stampbench.report.masks import jaccard_distance, mask_tables
+from stampbench.report.tables import Scope
+from stampbench.store import Store
+from tests import factories
+
+MASKS = st.fixed_dictionaries({"a": st.sets(st.integers(0, 11)), "b": st.sets(st.integers(0, 6))})
+
+
+def coded(sets: dict[str, set[int]]) -> dict[str, str]:
+    return {group: f"{sum(1 << index for index in chosen):x}" for group, chosen in sets.items()}
+
+
+@given(MASKS, MASKS)
+def test_the_distance_is_that_of_the_sets(first: dict[str, set[int]], second: dict[str, set[int]]) -> None:
+    one, other = ({(g, i) for g, chosen in sets.items() for i in chosen} for sets in (first, second))
+    expected = 1 - len(one & other) / len(one | other) if one | other else 0
+    assert jaccard_distance(coded(first), coded(second)) == pytest.approx(expected)
+
+
+def test_only_masks_on_the_same_artefacts_are_compared(store: Store) -> None:
+    """Seeds 0 and 1 share artefacts, seed 2 does not; half of the channels differ between targets, a third between
+    draws."""
+    bits = {("cifar10", 0): "f0", ("cifar10", 1): "f8", ("svhn", 0): "3c", ("cifar10", 2): "ff", ("svhn", 2): "ff"}
+    records = {}
+    jobs = [factories.job(target=target, seed=seed) for target, seed in bits]
+    for job in jobs:
+        use = ArtefactUse(kind="x", scope="reference", digest=str(job.seed // 2) * 16, seconds=1.0, reused=True)
+        note = {"mask": {"conv": bits[job.target, job.seed]}}
+        records[job.key] = factories.record(job, artefacts=[use], notes=note)
+        store.put(records[job.key])
+    (table,) = mask_tables(records, job_frame(jobs, store), Scope("toys", "quick", jobs[0]))
+    entries = {row[0].text: [entry.text for entry in row[1:]] for row in table.rows}
+    between = ((1 - 2 / 6) + (1 - 3 / 6) + 0) / 3
+    assert entries == {"cifar10": [f"{1 - 4 / 5:.3f}", f"{between:.3f}"], "svhn": [f"{between:.3f}", "–"]}
+
+
+def test_records_without_masks_make_no_table(store: Store) -> None:
+    jobs = [factories.job()]
+    records = {jobs[0].key: factories.record(jobs[0])}
+    store.put(records[jobs[0].key])
+    assert mask_tables(records, job_frame(jobs, store), Scope("toys", "quick", jobs[0])) == []
