@@ -63,7 +63,7 @@ from stampbench.measure.memory import peak_mib
 cpu = torch.device("cpu")
 reset_peak(cpu)
 print(peak_mib(cpu))
-block = torch.ones(64 * 2**18)
+block = torch.ones(512 * 2**18)
 print(peak_mib(cpu))
 del block
 reset_peak(cpu)
@@ -71,5 +71,6 @@ print(peak_mib(cpu))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     before, during, after = map(float, done.stdout.split())
-    assert during >= before + 50
-    assert after < before + 30
+    # Some kernels take cold pages back meanwhile, so not all of the 512 MiB need show.
+    assert during >= before + 256
+    assert after < before + 128
