@@ -59,7 +59,7 @@ def test_peak_memory_sees_a_large_tensor_and_is_reset():
         pytest.skip("this system does not tell a process its peak memory")
     code = """
 import torch
-from stampbench.measure.memory import peak_mib
+from stampbench.measure.memory import peak_mib, reset_peak
 cpu = torch.device("cpu")
 reset_peak(cpu)
 print(peak_mib(cpu))
