@@ -130,6 +130,8 @@ class ArtefactSpec(BaseModel):
         reference = protocol.reference if scope == "reference" else None
         shared = {"batch_size", "momentum", "weight_decay", "label_smoothing", "warmup_epochs"}
         recipe = protocol.model_dump(mode="json", include=shared | {"precision", "threads", "validation_images"})
+        if reference and reference.validation_images:
+            recipe["validation_images"] = reference.validation_images
         recipe |= {
             "protocol_version": job.protocol_version,
             "learning_rate": protocol.learning_rate.random,

@@ -28,12 +28,16 @@ class LearningRates(BaseModel):
 
 
 class Reference(BaseModel):
-    """How the reference network is made: `images` of the dataset (None: all) for some epochs."""
+    """How the reference network is made: `images` of the dataset (None: all) for some epochs.
+
+    `validation_images` of them are held out (None: as many as of the target).
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     dataset: str
     epochs: int = Field(gt=0)
     images: int | None = Field(None, gt=0)
+    validation_images: int | None = Field(None, gt=0, exclude_if=lambda count: count is None)
 
 
 class Protocol(BaseModel):

@@ -29,6 +29,7 @@ OTHER_VALUES = {
         dataset=st.sampled_from(["a", "b"]),
         epochs=st.integers(1, 99),
         images=st.none() | st.integers(1, 10**6),
+        validation_images=st.none() | st.integers(1, 10**6),
     ),
 }
 

@@ -129,6 +129,8 @@ def test_the_pretrained_network_is_the_one_its_spec_asks_for(bench):
     spec = pretraining.spec_of(made)
     assert (spec.scope, spec.dataset, spec.seed, spec.recipe["images"]) == ("reference", "glyphs", 0, 160)
     assert spec == pretraining.spec_of(job("fresh", protocol={"epochs": 2, "train_images": 128}))
+    held_out = PROTOCOL["reference"] | {"validation_images": 32}
+    assert spec == pretraining.spec_of(job("fresh", protocol={"validation_images": 16, "reference": held_out}))
     target = pretraining.spec_of(job("fresh", row={"start": "target"}))
     assert (target.scope, target.dataset, target.recipe["images"]) == ("target", "digits", 160)
     assert pretraining.spec_of(job("fresh", row={"start": "random"})) is None
