@@ -26,7 +26,7 @@ class TransplantOptions(MetaOptions):
     mask: str = "dense"
     options: dict[str, Any] = Field(default_factory=dict, validate_default=True)
     weights: Literal["stamp", "random-masks"] = "random-masks"
-    adaptation_steps: int = Field(40, ge=0)
+    adaptation_steps: int = Field(16, ge=0)
 
     @field_validator("options")
     @classmethod
@@ -70,21 +70,21 @@ class Transplant(Method):
         self, network: nn.Module, task: Task, budget: Budget, artefacts: Mapping[str, Artefact], context: Context
     ) -> Plan:
         """The method's mask, and the weights adapted under it."""
-        from methods.stamp.adaptation import body, descend, fixed_gates
+        import torch
+
+        from methods.stamp.adaptation import body, descend, load_into, under_mask
         from methods.stamp.meta_training import Shape
-        from stampbench.pruning.masks import unit_gates
 
         made = artefacts[self._kind]
         kind: type[Method] = registry.METHODS.load(self.options.mask)
         method = kind(kind.Options.model_validate(self.options.options))
         adapted = copy.deepcopy(network)
-        adapted.load_state_dict({**network.state_dict(), **body(made)})
+        load_into(adapted, {**network.state_dict(), **body(made)})
         shape, steps = Shape.of(network, task.input_size, context.floor), self.options.adaptation_steps
         scored = copy.deepcopy(adapted)
         if method.needs_data:
-            dense = unit_gates(scored, shape.groups)
-            descend(scored, lambda: dense, steps, shape, task, context)
+            dense = {name: torch.ones(width, dtype=torch.bool) for name, width in shape.cost.widths.items()}
+            descend(scored, under_mask(scored, dense, shape, context), steps, task, context)
         plan = method.plan(scored, task, budget, {}, context)
-        gates = fixed_gates(plan.keep, context)
-        losses = descend(adapted, lambda: gates, steps, shape, task, context)
+        losses = descend(adapted, under_mask(adapted, plan.keep, shape, context), steps, task, context)
         return Plan(plan.keep, adapted.state_dict(), {**plan.notes, "adaptation_loss": losses})

@@ -38,7 +38,7 @@ class StampOptions(MetaOptions):
     alone; `shuffled` permutes every group's logits; `scratch` trains the shape from fresh weights.
     """
 
-    adaptation_steps: int = Field(40, ge=0)
+    adaptation_steps: int = Field(16, ge=0)
     sets: int = Field(8, ge=1)
     weights: Literal["own", "random-masks", "reference"] = "own"
     look_at: str = "target"
@@ -64,14 +64,19 @@ class Stamp(Method):
 - **Ours**, all else. *Set code*: SAB and PMA (Lee et al., arXiv 1810.00825) within each class, then across classes, on
   the frozen reference network's features. *Generator*: for each channel group one small network, shared by its
   channels, from the set code, the log budget and seven statistics of the channel over the set (activations, class
-  separability, the gate's gradient under a class-mean head, L1 norm, batch norm's scale) to a logit; nothing in it
-  belongs to a channel, and untrained it ranks by L1 norm. *Relaxation*: hard masks by one threshold on all logits;
-  the gradient is the soft mask's, with the threshold's own derivative on the soft MACs: a channel's price is felt.
-- **Meta-training**: episodes of 5 to 100 random or neighbouring classes, half of them moved to another image domain;
-  budgets log-uniform in [1/32, 1]; first-order steps on query images after K inner ones on support images.
-- **Adaptation**: S steps on generator, weights and head together, then the mask is committed.
-- **Checked against**: finite differences of threshold, mask and gate gradients; permutations of the set; enumeration of
-  magnitude's ranking before training.
+  separability, the gate's gradient under a class-mean head, L1 norm, batch norm's scale) to a score a channel, of mean
+  0 and deviation 1 in its group, and an offset in [-1, 1] for the group. Nothing in it belongs to a channel; untrained
+  it ranks by L1 norm at uniform widths. *Relaxation*: hard masks by one threshold on all logits (score + offset); the
+  scores' gradient is the soft mask's, with the threshold's own derivative on the soft MACs. *Widths*: gate gradients
+  of a group add up to nothing behind a batch norm, so the offsets' gradient is measured, by simultaneous perturbation
+  (Spall 1992) at equal MACs.
+- **Meta-training**: episodes of 5 to 100 random or neighbouring classes, a quarter of them moved to another image
+  domain; budgets log-uniform in [1/32, 1]; first-order steps on query images after K inner ones on support images
+  (K = 0: one joint step of weights and generator). Rates and the masks' noise fall to zero by a cosine. A tenth of the
+  classes is held out, for the learning curve.
+- **Adaptation**: S steps on generator, weights and head together (the offsets stay), then the mask is committed.
+- **Checked against**: finite differences of threshold, mask and gate gradients; a known slope for the perturbation;
+  permutations of the set; magnitude's ranking before training.
 """
 
     def artefacts(self, job: Job) -> list[ArtefactSpec]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
-from itertools import chain, islice
+from itertools import chain, cycle, islice
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,9 +13,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from methods.stamp.mask_generator import mean_logits
-from methods.stamp.meta_training import BATCH, GENERATOR, NETWORK, NOISE, Shape, make_generator, masked_logits
-from methods.stamp.relaxation import logistic_noise
-from methods.stamp.set_statistics import view_set
+from methods.stamp.meta_training import (
+    BATCH,
+    GENERATOR,
+    NETWORK,
+    Mask,
+    Shape,
+    cropped_logits,
+    make_generator,
+    masked_logits,
+)
+from methods.stamp.set_statistics import SetView, view_set
 from methods.stamp.sets import LabelledSet
 from stampbench.contract import Artefact, Budget, Context, Task
 from stampbench.pruning.allocate import Allocation, allocate
@@ -24,7 +32,8 @@ if TYPE_CHECKING:
     from methods.stamp import StampOptions
 
 WEIGHT_RATE, MOMENTUM, GENERATOR_RATE = 0.02, 0.9, 1e-3
-Gates = Mapping[str, Tensor]
+# Normalised float32 images (n, 3, H, W) to float32 logits (n, classes).
+Forward = Callable[[Tensor], Tensor]
 
 
 def adapt(
@@ -46,38 +55,45 @@ def adapt(
     generator = load_generator(options, shape, network, made, context)
     views = [view_set(network, shape.groups, *drawn) for drawn in sets]
     shuffle = permutations(shape, context) if options.shuffled else None
-    noise = context.generator("stamp/adaptation-noise")
     adapted = copy.deepcopy(network)
-    adapted.load_state_dict({**network.state_dict(), **weights})
+    load_into(adapted, {**network.state_dict(), **weights})
 
-    def logits() -> dict[str, Tensor]:
-        found = mean_logits(generator, views, budget.keep)
+    def logits(seen: Sequence[SetView] = views) -> dict[str, Tensor]:
+        found = mean_logits(generator, seen, budget.keep)
         return found if shuffle is None else {name: logit[shuffle[name]] for name, logit in found.items()}
 
-    def noisy_gates() -> Gates:
-        return shape.gates(logistic_noise(logits(), NOISE, noise), budget.keep)
+    one_by_one = cycle(views)
+
+    def under_generated_mask(images: Tensor) -> Tensor:
+        gates = shape.gates(logits([next(one_by_one)]), budget.keep)
+        return masked_logits(adapted, shape.groups, gates, images, context.precision)
 
     if options.frozen_mask:
-        fixed = fixed_gates(committed(logits, shape, budget, context).keep, context)
-        losses = descend(adapted, lambda: fixed, options.adaptation_steps, shape, task, context)
+        mask = committed(logits, shape, budget, context).keep
+        losses = descend(adapted, under_mask(adapted, mask, shape, context), options.adaptation_steps, task, context)
     else:
         rule = torch.optim.Adam(generator.parameters(), lr=GENERATOR_RATE)
-        losses = descend(adapted, noisy_gates, options.adaptation_steps, shape, task, context, rule)
+        losses = descend(adapted, under_generated_mask, options.adaptation_steps, task, context, rule)
     allocation = committed(logits, shape, budget, context)
     notes = {"adaptation_loss": losses, "floored": allocation.floored, "mask": hexadecimal(allocation.keep)}
     return allocation.keep, adapted.state_dict(), notes
 
 
+def under_mask(network: nn.Module, mask: Mask, shape: Shape, context: Context) -> Forward:
+    """The forward pass of the network under a mask that stays."""
+    placed = {name: kept.to(context.device) for name, kept in mask.items()}
+    return lambda images: cropped_logits(network, shape.groups, placed, images, context.precision)
+
+
 def descend(
     network: nn.Module,
-    gates: Callable[[], Gates],
+    forward: Forward,
     steps: int,
-    shape: Shape,
     task: Task,
     context: Context,
     rule: torch.optim.Optimizer | None = None,
 ) -> list[float]:
-    """Steps on the network under gates, and by `rule` on what makes the gates; the loss of each. In place."""
+    """Steps on the network, as `forward` runs it, and by `rule` on what makes its mask; the loss of each. In place."""
     if not steps:
         return []
     network.train()
@@ -87,8 +103,7 @@ def descend(
     epochs = math.ceil(steps / len(loader))
     losses = []
     for images, labels in islice(chain.from_iterable(loader.epoch() for _ in range(epochs)), steps):
-        logits = masked_logits(network, shape.groups, gates(), images, context.precision)
-        loss = F.cross_entropy(logits, labels)
+        loss = F.cross_entropy(forward(images), labels)
         for optimizer in optimizers:
             optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -106,11 +121,6 @@ def committed(logits: Callable[[], Mapping[str, Tensor]], shape: Shape, budget: 
     return allocate(logits(), shape.cost, limit, context.round_to, context.floor)
 
 
-def fixed_gates(keep: Mapping[str, Tensor], context: Context) -> Gates:
-    """A plan's masks as gates of 0 and 1."""
-    return {name: mask.float().to(context.device) for name, mask in keep.items()}
-
-
 def load_generator(
     options: StampOptions, shape: Shape, network: nn.Module, made: Artefact, context: Context
 ) -> nn.Module:
@@ -118,8 +128,22 @@ def load_generator(
     head = network.get_submodule("head")
     assert isinstance(head, nn.Linear)
     generator = make_generator(options, shape.groups, head.in_features)
-    generator.load_state_dict(part(made, GENERATOR))
+    load_into(generator, part(made, GENERATOR))
     return generator.to(context.device)
+
+
+def load_into(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Loads an artefact's tensors. Raises ValueError, and loads nothing, where it was made for another network."""
+    expected = {name: tensor.shape for name, tensor in module.state_dict().items()}
+    found = {name: tensor.shape for name, tensor in tensors.items()}
+    differing = [name for name in sorted(expected.keys() | found.keys()) if expected.get(name) != found.get(name)]
+    if differing:
+        shapes = [list(side.get(differing[0], ["missing"])) for side in (found, expected)]
+        raise ValueError(
+            f"the artefact is of another network or width: {differing[0]} is {shapes[0]} in it and {shapes[1]} here, "
+            f"and so for {len(differing) - 1} more; meta-train for this network"
+        )
+    module.load_state_dict(dict(tensors))
 
 
 def part(made: Artefact, prefix: str) -> dict[str, Tensor]:

@@ -14,6 +14,8 @@ from stampbench.contract import Split, Task
 
 LEAST_CLASSES, MOST_CLASSES = 5, 100
 LEAST_KEEP = 1 / 32
+MOVED = 0.25
+HELD_OUT = 0.1
 
 
 @dataclass(frozen=True)
@@ -29,32 +31,40 @@ class Episode:
         """Labels of the reference dataset as indices into `classes`."""
         return torch.searchsorted(self.classes, labels)
 
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Cross-entropy of the reference's logits (n, all classes), restricted to the episode's classes."""
+        return F.cross_entropy(logits[:, self.classes], self.positions(labels))
+
 
 class Episodes:
-    """Draws episodes. `neighbours` (classes, classes) lists for each class all classes, the nearest first."""
+    """Draws episodes from a part of the classes. `neighbours` (classes, classes) lists for each class all classes, the
+    nearest first; `classes` (n,) are those to draw from.
+    """
 
-    def __init__(self, task: Task, neighbours: Tensor) -> None:
-        self._task, self._neighbours = task, neighbours
+    def __init__(self, task: Task, neighbours: Tensor, classes: Tensor) -> None:
+        self._task, self._classes = task, classes
+        ranked = neighbours[classes]
+        self._neighbours = ranked[torch.isin(ranked, classes)].view(len(classes), len(classes))
         self._by_class = [(task.train.labels == label).nonzero().flatten() for label in range(task.classes)]
 
     def draw(self, images: int, stream: torch.Generator) -> Episode:
         """An episode of at most `images` images, drawn without replacement from its classes.
 
         The number of classes and the share of MACs are log-uniform, the classes random or one class's neighbours, the
-        images as they are or, every other time, moved to another domain.
+        images as they are or, every fourth time, moved to another domain.
         """
         chance = torch.rand(4, generator=stream).tolist()
-        most = min(MOST_CLASSES, self._task.classes)
+        most = min(MOST_CLASSES, len(self._classes))
         least = min(LEAST_CLASSES, most)
         count = round(least * (most / least) ** chance[0])
         if chance[1] < 0.5:
-            classes = torch.randperm(self._task.classes, generator=stream)[:count]
+            classes = self._classes[torch.randperm(len(self._classes), generator=stream)[:count]]
         else:
-            anchor = int(torch.randint(self._task.classes, (), generator=stream))
+            anchor = int(torch.randint(len(self._classes), (), generator=stream))
             classes = self._neighbours[anchor, :count]
         names = list(DOMAINS)
         drawn = names[int(torch.randint(len(names), (), generator=stream))]
-        domain = drawn if chance[2] < 0.5 else "plain"
+        domain = drawn if chance[2] < MOVED else "plain"
         pool = torch.cat([self._by_class[label] for label in classes.tolist()])
         chosen = pool[torch.randperm(len(pool), generator=stream)[:images].to(pool.device)]
         train = self._task.train
@@ -62,6 +72,13 @@ class Episodes:
         subset = Task(moved, moved, self._task.classes, self._task.input_size, self._task.mean, self._task.std)
         keep = math.exp(math.log(LEAST_KEEP) * chance[3])
         return Episode(subset, classes.sort().values.to(pool.device), keep, domain)
+
+
+def parted_classes(classes: int, stream: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Classes to meta-train on, and a tenth, at least one, held out."""
+    held_out = max(1, round(HELD_OUT * classes))
+    order = torch.randperm(classes, generator=stream)
+    return order[held_out:], order[:held_out]
 
 
 def nearest_classes(features: Tensor, labels: Tensor, classes: int) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,9 +12,8 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from methods.stamp.episodes import Episode, Episodes, nearest_classes
+from methods.stamp.episodes import Episode, Episodes, nearest_classes, parted_classes
 from methods.stamp.mask_generator import MaskGenerator, StaticGenerator
 from methods.stamp.relaxation import SoftCost, logistic_noise, relaxed_mask
 from methods.stamp.set_statistics import SetView, view_set
@@ -24,6 +24,7 @@ from stampbench.measure.cost import CostModel
 from stampbench.measure.phases import synchronize
 from stampbench.networks.initial import build, place
 from stampbench.pruning.allocate import allocate, fractional_ranks
+from stampbench.pruning.cropped import cropped_forward
 from stampbench.pruning.groups import Group, channel_groups
 from stampbench.pruning.masks import channel_gates
 from stampbench.training import autocast
@@ -32,14 +33,18 @@ if TYPE_CHECKING:
     from methods.stamp import MetaOptions
 
 BATCH = 128
-TEMPERATURE, NOISE = 0.5, 0.35
+TEMPERATURE, NOISE, PERTURBATION = 0.5, 0.35, 0.3
 WEIGHT_RATE, GENERATOR_RATE, INNER_RATE = 0.02, 2e-3, 0.02
 MOMENTUM, WEIGHT_DECAY = 0.9, 5e-4
 LOG_EVERY = 50
 CHECKPOINT_EVERY = 100
-POINT = ("step", "loss", "keep", "classes", "accuracy", "random_accuracy")
+POINT = ("step", "loss", "keep", "classes", "held_out_accuracy", "held_out_random_accuracy")
 GENERATOR = "generator."
 NETWORK = "network."
+# Normalised float32 images (n, 3, H, W) and their int64 labels (n,).
+Batch = tuple[Tensor, Tensor]
+# A bool (width,) for every group.
+Mask = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,16 @@ class Shape:
     def gates(self, logits: Mapping[str, Tensor], keep: float) -> dict[str, Tensor]:
         """0/1 gates within the budget; their gradient reaches the logits."""
         return relaxed_mask(logits, self.cost, self.soft, keep, TEMPERATURE, self.floor)
+
+    def mask(self, logits: Mapping[str, Tensor], keep: float) -> Mask:
+        """The channels that these gates keep."""
+        kept = allocate(logits, self.cost, math.floor(keep * self.cost.macs()), floor=self.floor).keep
+        return {name: mask.to(logits[name].device) for name, mask in kept.items()}
+
+    def random_mask(self, keep: float, stream: torch.Generator, device: torch.device) -> Mask:
+        """Uniformly random channels, about the same share of every group, within the budget."""
+        draws = {name: torch.rand(width, generator=stream) for name, width in self.cost.widths.items()}
+        return self.mask({name: ranks.to(device) for name, ranks in fractional_ranks(draws).items()}, keep)
 
 
 def make_generator(options: MetaOptions, groups: Sequence[Group], features: int) -> nn.Module:
@@ -109,12 +124,14 @@ class MetaTraining:
         self.generator.initialise(context.generator("stamp/generator"))  # type: ignore[operator]
         self.generator.to(context.device)
         features, labels = features_of(reference, task)
-        self.episodes = Episodes(task, nearest_classes(features, labels, task.classes))
+        neighbours = nearest_classes(features, labels, task.classes)
+        seen, held_out = parted_classes(task.classes, context.generator("stamp/held-out"))
+        self.episodes, self.held_out = Episodes(task, neighbours, seen), Episodes(task, neighbours, held_out)
         self._weights = torch.optim.SGD(
             self.shared.parameters(), lr=WEIGHT_RATE, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY, fused=True
         )
-        self._generator = torch.optim.Adam(self.generator.parameters(), lr=GENERATOR_RATE)
-        self.steps, self.curve = 0, list[dict[str, float]]()
+        self._generator = torch.optim.Adam(self.generator.parameters(), lr=GENERATOR_RATE, fused=True)
+        self.steps, self.curve, self._noise = 0, list[dict[str, float]](), NOISE
 
     def learned(self) -> dict[str, Tensor]:
         """The state of the generator under "generator.", of the shared weights under "network."."""
@@ -155,80 +172,116 @@ class MetaTraining:
 
     def step(self) -> None:
         """One episode; every 50th leaves a point of the learning curve."""
-        step = self.steps
-        self._anneal(step)
-        stream = self.context.generator(f"stamp/episode/{step}")
+        purpose = f"stamp/episode/{self.steps}"
+        stream = self.context.generator(purpose)
         episode = self.episodes.draw((self.options.inner_steps + 2) * BATCH, stream)
-        batches = list(self.context.loader(episode.task, BATCH, f"stamp/episode/{step}").epoch())
-        (images, labels), query = batches[0], batches[-1]
-        gates = self._gates(view_set(self.reference, self.shape.groups, images[:SET], labels[:SET]), episode, stream)
-        with self._adapted(batches[:-1], episode, gates):
-            loss = self._loss(query, episode, gates)
-            self._weights.zero_grad(set_to_none=True)
-            self._generator.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+        batches = list(self.context.loader(episode.task, BATCH, purpose).epoch())
+        self._anneal()
+        for optimizer in self._optimizers.values():
+            optimizer.zero_grad(set_to_none=True)
+        if self.options.masks == "random":
+            loss = self._under_random_masks(batches, episode, stream)
+        else:
+            loss = self._under_generated_masks(batches, episode, stream)
+            self._generator.step()
         if self.options.shared == "updated":
             self._weights.step()
-        if self.options.masks == "generated":
-            self._generator.step()
-        if step % LOG_EVERY == 0:
-            self.curve.append(self._point(step, loss, query, episode, gates))
+        if self.steps % LOG_EVERY == 0:
+            values = (self.steps, loss.item(), episode.keep, len(episode.classes), *self.held_out_accuracy(self.steps))
+            self.curve.append(dict(zip(POINT, map(float, values), strict=True)))
         self.steps += 1
 
-    def _anneal(self, step: int) -> None:
-        factor = 0.5 * (1 + torch.cos(torch.tensor(step / self.options.meta_steps * torch.pi)).item())
+    def _anneal(self) -> None:
+        """Rates and noise fall to zero by a cosine: in the end the weights settle under the masks they will meet."""
+        factor = 0.5 * (1 + math.cos(self.steps / self.options.meta_steps * math.pi))
+        self._noise = NOISE * factor
         for optimizer, rate in ((self._weights, WEIGHT_RATE), (self._generator, GENERATOR_RATE)):
             optimizer.param_groups[0]["lr"] = rate * factor
 
-    def _gates(self, view: SetView, episode: Episode, stream: torch.Generator) -> dict[str, Tensor]:
-        if self.options.masks == "random":
-            return random_gates(self.shape, episode.keep, stream, self.context.device)
-        logits = self.generator(view, episode.keep)
-        return self.shape.gates(logistic_noise(logits, NOISE, stream), episode.keep)
+    def _under_random_masks(self, batches: Sequence[Batch], episode: Episode, stream: torch.Generator) -> Tensor:
+        mask = self.shape.random_mask(episode.keep, stream, self.context.device)
+        with self._adapted(batches[:-1], episode, mask):
+            loss = self._loss(batches[-1], episode, mask)
+            loss.backward()  # type: ignore[no-untyped-call]
+        return loss
 
-    def _loss(self, batch: tuple[Tensor, Tensor], episode: Episode, gates: Mapping[str, Tensor]) -> Tensor:
+    def _under_generated_masks(self, batches: Sequence[Batch], episode: Episode, stream: torch.Generator) -> Tensor:
+        images, labels = batches[-1]
+        logits = self.generator(self._view(batches[0]), episode.keep)
+        noisy = logistic_noise(logits.sum(), self._noise, stream)
+        gates = self.shape.gates(noisy, episode.keep)
+        with self._adapted(batches[:-1], episode, {name: gate.detach() > 0 for name, gate in gates.items()}):
+            signs = torch.randint(2, (len(noisy),), generator=stream) * 2.0 - 1
+            widths = self._width_gradient(noisy, signs, batches[-1], episode)
+            logits.offsets.backward(widths, retain_graph=True)
+            # Removed channels' gates have gradients too, so this pass is the only one that runs at full width.
+            found = masked_logits(self.shared, self.shape.groups, gates, images, self.context.precision)
+            loss = episode.loss(found, labels)
+            loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    @torch.no_grad()
+    def _width_gradient(self, logits: Mapping[str, Tensor], signs: Tensor, query: Batch, episode: Episode) -> Tensor:
+        """∂loss/∂offsets (groups,) by simultaneous perturbation (Spall 1992): (L(o + cΔ) − L(o − cΔ)) / 2c · Δ, Δ = ±1.
+
+        Both masks meet the budget, so the difference is what widths are worth at equal MACs.
+        """
+        losses = []
+        with buffers_kept(self.shared):
+            for side in (PERTURBATION, -PERTURBATION):
+                shifts = zip(logits.items(), (side * signs).tolist(), strict=True)
+                mask = self.shape.mask({name: logit + shift for (name, logit), shift in shifts}, episode.keep)
+                losses.append(self._loss(query, episode, mask))
+        return (losses[0] - losses[1]) / (2 * PERTURBATION) * signs.to(losses[0])
+
+    def _view(self, batch: Batch) -> SetView:
         images, labels = batch
-        logits = masked_logits(self.shared, self.shape.groups, gates, images, self.context.precision)
-        return F.cross_entropy(logits[:, episode.classes], episode.positions(labels))
+        return view_set(self.reference, self.shape.groups, images[:SET], labels[:SET])
+
+    def _loss(self, batch: Batch, episode: Episode, mask: Mask) -> Tensor:
+        images, labels = batch
+        return episode.loss(
+            cropped_logits(self.shared, self.shape.groups, mask, images, self.context.precision), labels
+        )
 
     @contextmanager
-    def _adapted(
-        self, support: Sequence[tuple[Tensor, Tensor]], episode: Episode, gates: Mapping[str, Tensor]
-    ) -> Iterator[None]:
+    def _adapted(self, support: Sequence[Batch], episode: Episode, mask: Mask) -> Iterator[None]:
         """The shared weights K steps on, inside; their gradients there are those of the outer step, to first order."""
         if not self.options.inner_steps:
             yield
             return
         parameters = list(self.shared.parameters())
         before = [parameter.detach().clone() for parameter in parameters]
-        fixed = {name: gate.detach() for name, gate in gates.items()}
         for index in range(self.options.inner_steps):
-            loss = self._loss(support[index % len(support)], episode, fixed)
+            loss = self._loss(support[index % len(support)], episode, mask)
             for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
                 parameter.data.sub_(INNER_RATE * gradient)
         yield
         for parameter, value in zip(parameters, before, strict=True):
             parameter.data.copy_(value)
 
-    @torch.no_grad()
-    def _point(
-        self,
-        step: int,
-        loss: Tensor,
-        query: tuple[Tensor, Tensor],
-        episode: Episode,
-        gates: Mapping[str, Tensor],
-    ) -> dict[str, float]:
-        """Query accuracy of the generated masks, and of random ones at the same budget."""
-        stream = self.context.generator(f"stamp/comparison/{step}")
-        by_chance = random_gates(self.shape, episode.keep, stream, self.context.device)
-        values = [float(step), loss.item(), episode.keep, float(len(episode.classes))]
-        for masks in (gates, by_chance):
-            with buffers_kept(self.shared):
-                logits = masked_logits(self.shared, self.shape.groups, masks, query[0], self.context.precision)
-            right = logits[:, episode.classes].argmax(1) == episode.positions(query[1])
-            values.append(right.float().mean().item())
-        return dict(zip(POINT, values, strict=True))
+    def held_out_accuracy(self, draw: int) -> tuple[float, float]:
+        """Accuracy by nearest class mean on held-out classes, under the generated mask and under a random one."""
+        purpose = f"stamp/held-out/{draw}"
+        stream = self.context.generator(purpose)
+        episode = self.held_out.draw(2 * BATCH, stream)
+        batches = list(self.context.loader(episode.task, BATCH, purpose).epoch())
+        view = self._view(batches[0])
+        with torch.no_grad(), buffers_kept(self.shared):
+            generated = self.shape.mask(self.generator(view, episode.keep).sum(), episode.keep)
+            by_chance = self.shape.random_mask(episode.keep, stream, self.context.device)
+            first, second = (self._class_mean_accuracy(mask, batches) for mask in (generated, by_chance))
+        return first, second
+
+    def _class_mean_accuracy(self, mask: Mask, batches: Sequence[Batch]) -> float:
+        """Share of the last batch's images whose nearest class mean, of the first batch, is their own."""
+        images, labels = (torch.cat(parts) for parts in zip(batches[0], batches[-1], strict=True))
+        with head_inputs(self.shared) as seen:
+            cropped_logits(self.shared, self.shape.groups, mask, images, self.context.precision)
+        features, support = seen[0].float(), labels[: len(batches[0][1])]
+        means = torch.stack([features[: len(support)][support == label].mean(0) for label in support.unique()])
+        nearest = support.unique()[torch.cdist(features[len(support) :], means).argmin(1)]
+        return float((nearest == labels[len(support) :]).float().mean())
 
 
 def masked_logits(
@@ -240,25 +293,30 @@ def masked_logits(
     return logits
 
 
-def random_gates(shape: Shape, keep: float, stream: torch.Generator, device: torch.device) -> dict[str, Tensor]:
-    """Gates of uniformly random channels, about the same share of every group, within the budget."""
-    draws = {name: torch.rand(width, generator=stream) for name, width in shape.cost.widths.items()}
-    limit = int(keep * shape.cost.macs())
-    kept = allocate(fractional_ranks(draws), shape.cost, limit, floor=shape.floor).keep
-    return {name: mask.float().to(device) for name, mask in kept.items()}
+def cropped_logits(network: nn.Module, groups: Sequence[Group], mask: Mask, images: Tensor, precision: str) -> Tensor:
+    """The same without the channels that a mask removes, at the cost of those it keeps."""
+    with autocast(images.device, precision):
+        return cropped_forward(network, groups, mask, images).float()
 
 
 @torch.no_grad()
 def features_of(network: nn.Module, task: Task, most: int = 8192) -> tuple[Tensor, Tensor]:
     """Penultimate features (n, d) of the first training images and their labels, on the CPU."""
-    found: list[Tensor] = []
-    hook = network.get_submodule("head").register_forward_pre_hook(lambda _m, inputs: found.append(inputs[0].cpu()))
-    try:
+    with head_inputs(network) as found:
         for images in task.train.images[:most].split(256):
             network(normalise(resize(images, task.input_size), task.mean, task.std))
+    return torch.cat(found).cpu(), task.train.labels[:most].cpu()
+
+
+@contextmanager
+def head_inputs(network: nn.Module) -> Iterator[list[Tensor]]:
+    """The penultimate features of every pass inside."""
+    seen: list[Tensor] = []
+    hook = network.get_submodule("head").register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0]))
+    try:
+        yield seen
     finally:
         hook.remove()
-    return torch.cat(found), task.train.labels[:most].cpu()
 
 
 @torch.no_grad()

@@ -119,3 +119,16 @@ def test_options_of_the_transplanted_method_are_checked_and_spelled_out():
     assert Transplant.Options(mask="snip").options == {"batches": 1, "rounds": 1}
     with pytest.raises(ValueError, match="colour"):
         Transplant.Options(mask="snip", options={"colour": "blue"})
+
+
+def test_an_artefact_of_another_network_is_refused():
+    method = Stamp(Stamp.Options(**QUICK))
+    made = made_for(method)
+    with pytest.raises(ValueError, match=r"another network or width: logits\..* more; meta-train for this network"):
+        method.plan(lively("resnet18"), TASK, BUDGET, made, ToyContext())
+    control = Transplant(Transplant.Options(mask="magnitude", **QUICK))
+    (spec,) = specs(control)
+    wide = {"pretrained": Artefact(lively("resnet18").state_dict(), 0.0)}
+    other = control.prepare(spec.model_copy(update={"network": "resnet18"}), TASK, wide, ToyContext())
+    with pytest.raises(ValueError, match="another network or width"):
+        control.plan(lively("vgg19"), TASK, BUDGET, {spec.kind: other}, ToyContext())

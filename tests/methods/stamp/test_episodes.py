@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from methods.stamp.episodes import DOMAINS, LEAST_KEEP, Episodes, nearest_classes
+from methods.stamp.episodes import DOMAINS, LEAST_KEEP, Episodes, nearest_classes, parted_classes
 from stampbench.contract import Split, Task
 
 CLASSES, PER_CLASS = 40, 12
@@ -23,7 +23,7 @@ def reference() -> Task:
 def drawn(count: int = 300, images: int = 48):
     stream = torch.Generator().manual_seed(0)
     neighbours = torch.stack([torch.arange(CLASSES).roll(-anchor) for anchor in range(CLASSES)])
-    episodes = Episodes(reference(), neighbours)
+    episodes = Episodes(reference(), neighbours, torch.arange(CLASSES))
     return [episodes.draw(images, stream) for _ in range(count)]
 
 
@@ -45,8 +45,8 @@ def test_episodes_differ_in_kind():
     assert max(sizes) > 35
     assert sum(size < math.sqrt(5 * CLASSES) for size in sizes) == pytest.approx(150, abs=30)
     assert {episode.domain for episode in episodes} == set(DOMAINS)
-    # Half of the draws keep the domain, and an eighth of the others draw "plain".
-    assert sum(e.domain == "plain" for e in episodes) == pytest.approx(300 * (0.5 + 0.5 / 8), abs=35)
+    # Three quarters of the draws keep the domain, and an eighth of the others draw "plain".
+    assert sum(e.domain == "plain" for e in episodes) == pytest.approx(300 * (0.75 + 0.25 / 8), abs=35)
     neighbours = sum(bool((e.classes.diff() == 1).all()) for e in episodes if len(e.classes) < 20)
     assert neighbours > 30
 
@@ -61,6 +61,18 @@ def test_the_nearest_class_is_the_class_itself_then_the_closest_mean():
     features = torch.tensor([[0.0], [0.2], [5.0], [5.2], [6.0], [6.2]])
     found = nearest_classes(features, torch.tensor([0, 0, 1, 1, 2, 2]), 3)
     assert found.tolist() == [[0, 1, 2], [1, 2, 0], [2, 1, 0]]
+
+
+def test_held_out_classes_are_a_tenth_and_never_drawn():
+    seen, held_out = parted_classes(CLASSES, torch.Generator().manual_seed(3))
+    assert len(held_out) == 4
+    assert torch.equal(torch.cat([seen, held_out]).sort().values, torch.arange(CLASSES))
+    neighbours = torch.stack([torch.arange(CLASSES).roll(-anchor) for anchor in range(CLASSES)])
+    stream = torch.Generator().manual_seed(0)
+    for classes in (seen, held_out):
+        episodes = Episodes(reference(), neighbours, classes)
+        drawn = torch.cat([episodes.draw(48, stream).classes for _ in range(60)])
+        assert torch.equal(drawn.unique(), classes.sort().values)
 
 
 @pytest.mark.parametrize("name", DOMAINS)

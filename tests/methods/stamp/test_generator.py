@@ -78,7 +78,9 @@ def test_untrained_it_ranks_by_l1_norm(name):
     """Magnitude pruning is where meta-training begins."""
     network = lively(name)
     groups = channel_groups(network, SIZE)
-    logits = generator_for(network)(view_set(network, groups, *some_set(8, 3)), 0.25)
+    found = generator_for(network)(view_set(network, groups, *some_set(8, 3)), 0.25)
+    logits = found.sum()
+    assert not found.offsets.any()
     for group in groups:
         norms = sum(network.get_submodule(n).weight.abs().sum((1, 2, 3)) for n in group.producers)
         assert torch.equal(logits[group.name].argsort(), norms.argsort())
@@ -91,8 +93,8 @@ def test_logits_do_not_depend_on_the_order_of_the_set(name, count):
     groups, made = channel_groups(network, SIZE), stirred(generator_for(network))
     images, labels = some_set(count, 4)
     order = torch.randperm(count, generator=stream(5))
-    first = made(view_set(network, groups, images, labels), 0.25)
-    second = made(view_set(network, groups, images[order], labels[order]), 0.25)
+    first = made(view_set(network, groups, images, labels), 0.25).sum()
+    second = made(view_set(network, groups, images[order], labels[order]), 0.25).sum()
     for group in groups:
         assert torch.isfinite(first[group.name]).all()
         assert torch.allclose(first[group.name], second[group.name], atol=2e-3)
@@ -103,7 +105,8 @@ def test_logits_depend_on_set_and_budget_but_the_static_ones_on_the_budget_alone
     groups = channel_groups(network, SIZE)
     one, other = (view_set(network, groups, *some_set(16, 4, seed)) for seed in (0, 7))
 
-    def differ(first, second):
+    def differ(*pair):
+        first, second = (found if isinstance(found, dict) else found.sum() for found in pair)
         return any(not torch.allclose(first[name], second[name], atol=1e-4) for name in first)
 
     made, static = stirred(generator_for(network)), stirred(generator_for(network, StaticGenerator))
@@ -112,6 +115,19 @@ def test_logits_depend_on_set_and_budget_but_the_static_ones_on_the_budget_alone
     assert not differ(static(one, 0.25), static(other, 0.25))
     assert differ(static(one, 0.25), static(one, 0.5))
     assert not differ(mean_logits(made, [one, one], 0.25), made(one, 0.25))
+
+
+def test_offsets_are_bounded_and_the_sum_keeps_gradients_from_them():
+    network = lively("vgg19")
+    groups = channel_groups(network, SIZE)
+    found = stirred(generator_for(network))(view_set(network, groups, *some_set(16, 4)), 0.25)
+    assert found.offsets.shape == (len(groups),)
+    assert found.offsets.abs().max() <= 1
+    for index, (name, logit) in enumerate(found.sum().items()):
+        assert torch.allclose(logit.mean(), found.offsets[index], atol=1e-5)
+        assert logit.std(correction=0).item() == pytest.approx(1, abs=1e-3)
+        (felt,) = torch.autograd.grad(logit.sum(), found.offsets, retain_graph=True, allow_unused=True)
+        assert felt is None, name
 
 
 def test_statistics_are_standardised_and_looking_changes_nothing():

@@ -5,7 +5,7 @@ import torch
 
 from methods.stamp import META_TRAINED, MetaOptions, Stamp, meta_training
 from methods.stamp.adaptation import permutations
-from methods.stamp.meta_training import GENERATOR, NETWORK, MetaTraining, Shape, recalibrate
+from methods.stamp.meta_training import GENERATOR, NETWORK, MetaTraining, Shape, masked_logits, recalibrate
 from methods.stamp.sets import draw_sets
 from stampbench.checkpoint import Checkpoint
 from stampbench.contract import Artefact, Budget
@@ -51,6 +51,41 @@ def test_frozen_weights_stay_and_random_masks_leave_the_generator_alone():
     assert not moved(training(masks="random"), "generator")
 
 
+def test_kept_channels_gates_cannot_tell_their_groups_width():
+    """Why widths need a gradient of their own: behind a batch norm, a group's gate gradients add up to nothing."""
+    run = training()
+    network = run.shared.double()
+    gates = {group.name: torch.ones(group.width, dtype=torch.float64) for group in run.shape.groups}
+    for gate in gates.values():
+        gate[::2] = 0
+        gate.requires_grad_()
+    images = torch.randn(32, 3, 16, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    for norm in network.modules():
+        if isinstance(norm, torch.nn.BatchNorm2d):
+            norm.eps = 1e-12
+    loss = masked_logits(network, run.shape.groups, gates, images, "fp32").square().mean()
+    gradients = torch.autograd.grad(loss, list(gates.values()))
+    for group, gradient in list(zip(run.shape.groups, gradients, strict=True))[:-1]:
+        assert gradient[1::2].sum().abs() < 1e-5 * gradient[1::2].abs().sum(), group.name
+
+
+def test_perturbed_widths_point_down_a_known_slope(monkeypatch):
+    """On a loss that is linear in the offsets, the mean over all signs is its gradient."""
+    run = training()
+    logits = {group.name: torch.zeros(group.width) for group in run.shape.groups}
+    slope = torch.linspace(-1, 1, len(logits))
+    monkeypatch.setattr(Shape, "mask", lambda _shape, moved, _keep: moved)
+    monkeypatch.setattr(MetaTraining, "_loss", lambda _run, _batch, _episode, moved: shift(moved) @ slope)
+
+    def shift(moved):
+        return torch.stack([logit[0] for logit in moved.values()])
+
+    episode = run.episodes.draw(8, torch.Generator().manual_seed(0))
+    draws = torch.randint(2, (4000, len(slope)), generator=torch.Generator().manual_seed(1)) * 2.0 - 1
+    found = torch.stack([run._width_gradient(logits, signs, None, episode) for signs in draws]).mean(0)
+    assert torch.allclose(found, slope, atol=5 * slope.norm().item() / 4000**0.5)
+
+
 def test_inner_steps_are_undone_before_the_outer_one():
     """With the weights frozen nothing of the inner loop is left."""
     assert not moved(training(shared="frozen", inner_steps=2), "shared")
@@ -89,7 +124,7 @@ def test_a_killed_run_goes_on_to_the_same_bits(tmp_path, monkeypatch):
 def test_the_learning_curve_compares_with_random_masks():
     (point,) = trained().notes["curve"]
     assert point["step"] == 0
-    assert all(0 <= point[name] <= 1 for name in ("accuracy", "random_accuracy", "keep"))
+    assert all(0 <= point[name] <= 1 for name in ("held_out_accuracy", "held_out_random_accuracy", "keep"))
 
 
 def test_recalibrated_norms_are_those_of_the_dense_network():
