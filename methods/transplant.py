@@ -26,7 +26,7 @@ class TransplantOptions(MetaOptions):
     mask: str = "dense"
     options: dict[str, Any] = Field(default_factory=dict, validate_default=True)
     weights: Literal["stamp", "random-masks"] = "random-masks"
-    adaptation_steps: int = Field(16, ge=0)
+    adaptation_steps: int = Field(8, ge=0)
 
     @field_validator("options")
     @classmethod

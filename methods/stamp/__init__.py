@@ -23,7 +23,7 @@ class MetaOptions(Options):
     """How the generator is meta-trained. `inner_steps` is K, 0 trains jointly; `shared` says whether the weights move;
     `masks` whose masks they meet; `static` takes the set inputs away."""
 
-    meta_steps: int = Field(1500, ge=1)
+    meta_steps: int = Field(3000, ge=1)
     inner_steps: int = Field(0, ge=0)
     shared: Literal["updated", "frozen"] = "updated"
     masks: Literal["generated", "random"] = "generated"
@@ -38,8 +38,8 @@ class StampOptions(MetaOptions):
     alone; `shuffled` permutes every group's logits; `scratch` trains the shape from fresh weights.
     """
 
-    adaptation_steps: int = Field(16, ge=0)
-    sets: int = Field(8, ge=1)
+    adaptation_steps: int = Field(8, ge=0)
+    sets: int = Field(24, ge=1)
     weights: Literal["own", "random-masks", "reference"] = "own"
     look_at: str = "target"
     frozen_mask: bool = False

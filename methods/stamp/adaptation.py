@@ -53,7 +53,7 @@ def adapt(
     """
     shape = Shape.of(network, task.input_size, context.floor)
     generator = load_generator(options, shape, network, made, context)
-    views = [view_set(network, shape.groups, *drawn) for drawn in sets]
+    views = [view_set(network, shape.groups, *drawn, context.precision) for drawn in sets]
     shuffle = permutations(shape, context) if options.shuffled else None
     adapted = copy.deepcopy(network)
     load_into(adapted, {**network.state_dict(), **weights})

@@ -236,7 +236,7 @@ class MetaTraining:
 
     def _view(self, batch: Batch) -> SetView:
         images, labels = batch
-        return view_set(self.reference, self.shape.groups, images[:SET], labels[:SET])
+        return view_set(self.reference, self.shape.groups, images[:SET], labels[:SET], self.context.precision)
 
     def _loss(self, batch: Batch, episode: Episode, mask: Mask) -> Tensor:
         images, labels = batch

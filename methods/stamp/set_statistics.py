@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from stampbench.pruning.groups import Group, evaluation_mode
 from stampbench.pruning.masks import channel_gates, unit_gates
+from stampbench.training import autocast
 
 STATISTICS = (
     "mean activation",
@@ -40,11 +41,14 @@ class SetView:
     levels: Mapping[str, Tensor]
 
 
-def view_set(network: nn.Module, groups: Sequence[Group], images: Tensor, labels: Tensor) -> SetView:
+def view_set(
+    network: nn.Module, groups: Sequence[Group], images: Tensor, labels: Tensor, precision: str = "fp32"
+) -> SetView:
     """Looks at normalised float32 images (n, 3, H, W), n ≥ 1, with one pass forward and one back, in eval mode."""
     gates = unit_gates(network, groups)
     with evaluation_mode(network), channel_gates(network, groups, gates), _recorded(network, groups) as seen:
-        network(images)
+        with autocast(images.device, precision):
+            network(images)
         features = seen.pop("head")
         loss = F.cross_entropy(class_mean_logits(features, labels), labels.unique(return_inverse=True)[1])
         gradients = torch.autograd.grad(loss, list(gates.values()), allow_unused=True)
@@ -110,11 +114,11 @@ def _recorded(network: nn.Module, groups: Sequence[Group]) -> Iterator[dict[str,
     seen: dict[str, Tensor] = {}
 
     def pool(name: str, output: Tensor) -> None:
-        pooled = F.relu(output).mean((2, 3)).detach()
+        pooled = _widened(F.relu(output)).mean((2, 3)).detach()
         seen[name] = seen[name] + pooled if name in seen else pooled
 
     def keep_input(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        seen["head"] = inputs[0]
+        seen["head"] = _widened(inputs[0])
 
     handles = [network.get_submodule("head").register_forward_pre_hook(keep_input)]
     for group in groups:
@@ -126,6 +130,11 @@ def _recorded(network: nn.Module, groups: Sequence[Group]) -> Iterator[dict[str,
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _widened(values: Tensor) -> Tensor:
+    """bf16 as float32, other types as they are."""
+    return values.float() if values.dtype is torch.bfloat16 else values
 
 
 def _weight(network: nn.Module, name: str) -> Tensor:
