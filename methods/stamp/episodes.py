@@ -74,11 +74,11 @@ class Episodes:
         return Episode(subset, classes.sort().values.to(pool.device), keep, domain)
 
 
-def parted_classes(classes: int, stream: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Classes to meta-train on, and a tenth, at least one, held out."""
-    held_out = max(1, round(HELD_OUT * classes))
-    order = torch.randperm(classes, generator=stream)
-    return order[held_out:], order[:held_out]
+def parted_classes(present: Tensor, stream: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Classes to meta-train on, and a tenth, at least one, held out; of one class alone both are that class."""
+    held_out = max(1, round(HELD_OUT * len(present)))
+    order = present[torch.randperm(len(present), generator=stream)]
+    return order[held_out:] if len(present) > 1 else order, order[:held_out]
 
 
 def nearest_classes(features: Tensor, labels: Tensor, classes: int) -> Tensor:

@@ -125,7 +125,7 @@ class MetaTraining:
         self.generator.to(context.device)
         features, labels = features_of(reference, task)
         neighbours = nearest_classes(features, labels, task.classes)
-        seen, held_out = parted_classes(task.classes, context.generator("stamp/held-out"))
+        seen, held_out = parted_classes(task.train.labels.unique().cpu(), context.generator("stamp/held-out"))
         self.episodes, self.held_out = Episodes(task, neighbours, seen), Episodes(task, neighbours, held_out)
         self._weights = torch.optim.SGD(
             self.shared.parameters(), lr=WEIGHT_RATE, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY, fused=True

@@ -19,7 +19,7 @@ ONE_DRAW = "no two draws that rest on the same artefacts"
 
 
 def mask_tables(records: Mapping[str, Record], frame: pd.DataFrame, scope: Scope) -> list[Table]:
-    """A matrix of mean Jaccard distances over targets for every variant, network and budget that left masks.
+    """A matrix of mean Jaccard distances over targets for every variant, network and budget that left masks to compare.
 
     Masks are compared where they rest on the same reference artefacts: apart from that their distance says nothing of
     the targets. `frame` is the `job_frame` of the records' jobs.
@@ -27,11 +27,13 @@ def mask_tables(records: Mapping[str, Record], frame: pd.DataFrame, scope: Scope
     with_masks = frame[[key in records and MASK in records[key].notes for key in frame["key"]]]
     columns = ["network", "width", *VARIANT]
     groups = with_masks.groupby(columns, sort=False)
-    return [
-        _matrix(dict(zip(columns, place, strict=True)), [records[key] for key in group["key"]], scope)
-        for place, group in groups
-        if isinstance(place, tuple)
-    ]
+    tables = []
+    for place, group in groups:
+        found = [records[key] for key in group["key"]]
+        comparable = any(_base(first) == _base(second) for first, second in combinations(found, 2))
+        if comparable and isinstance(place, tuple):
+            tables.append(_matrix(dict(zip(columns, place, strict=True)), found, scope))
+    return tables
 
 
 def jaccard_distance(first: Mapping[str, str], second: Mapping[str, str]) -> float:

@@ -47,3 +47,13 @@ def test_records_without_masks_make_no_table(store: Store) -> None:
     records = {jobs[0].key: factories.record(jobs[0])}
     store.put(records[jobs[0].key])
     assert mask_tables(records, job_frame(jobs, store), Scope("toys", "quick", jobs[0])) == []
+
+
+def test_masks_that_have_nothing_to_be_compared_with_make_no_table(store: Store) -> None:
+    jobs = [factories.job(seed=seed) for seed in (0, 1)]
+    records = {}
+    for job in jobs:
+        use = ArtefactUse(kind="x", scope="reference", digest=str(job.seed) * 16, seconds=1.0, reused=True)
+        records[job.key] = factories.record(job, artefacts=[use], notes={"mask": {"conv": "f0"}})
+        store.put(records[job.key])
+    assert mask_tables(records, job_frame(jobs, store), Scope("toys", "quick", jobs[0])) == []

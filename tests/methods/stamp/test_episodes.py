@@ -64,7 +64,7 @@ def test_the_nearest_class_is_the_class_itself_then_the_closest_mean():
 
 
 def test_held_out_classes_are_a_tenth_and_never_drawn():
-    seen, held_out = parted_classes(CLASSES, torch.Generator().manual_seed(3))
+    seen, held_out = parted_classes(torch.arange(CLASSES), torch.Generator().manual_seed(3))
     assert len(held_out) == 4
     assert torch.equal(torch.cat([seen, held_out]).sort().values, torch.arange(CLASSES))
     neighbours = torch.stack([torch.arange(CLASSES).roll(-anchor) for anchor in range(CLASSES)])
@@ -73,6 +73,12 @@ def test_held_out_classes_are_a_tenth_and_never_drawn():
         episodes = Episodes(reference(), neighbours, classes)
         drawn = torch.cat([episodes.draw(48, stream).classes for _ in range(60)])
         assert torch.equal(drawn.unique(), classes.sort().values)
+
+
+def test_a_class_that_is_alone_is_both_seen_and_held_out():
+    assert [part.tolist() for part in parted_classes(torch.tensor([7]), torch.Generator())] == [[7], [7]]
+    seen, held_out = parted_classes(torch.tensor([2, 7]), torch.Generator())
+    assert sorted([*seen.tolist(), *held_out.tolist()]) == [2, 7]
 
 
 @pytest.mark.parametrize("name", DOMAINS)
