@@ -129,7 +129,8 @@ class ArtefactSpec(BaseModel):
         protocol = job.protocol
         reference = protocol.reference if scope == "reference" else None
         shared = {"batch_size", "momentum", "weight_decay", "label_smoothing", "warmup_epochs"}
-        recipe = protocol.model_dump(mode="json", include=shared | {"precision", "threads", "validation_images"})
+        conditions = {"precision", "threads", "validation_images", "mode"}
+        recipe = protocol.model_dump(mode="json", include=shared | conditions)
         if reference and reference.validation_images:
             recipe["validation_images"] = reference.validation_images
         recipe |= {

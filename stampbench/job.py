@@ -12,6 +12,7 @@ from stampbench.seeding import digest_of_json
 PROTOCOL_VERSION = 1
 
 Precision = Literal["fp32", "bf16"]
+Mode = Literal["strict", "fast"]
 
 
 class LearningRates(BaseModel):
@@ -45,7 +46,8 @@ class Protocol(BaseModel):
 
     `train_images` counts those the target lends (None: all), validation included. `floor` is the least share of a
     group's channels that a plan keeps, `round_to` divides kept widths. `reference` and `head_steps` (steps taken from
-    reference weights before data-driven scores) are None and 0 in jobs that they cannot touch.
+    reference weights before data-driven scores) are None and 0 in jobs that they cannot touch. `mode` "strict" takes
+    deterministic algorithms alone, "fast" whichever are fastest: its bits need not repeat.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -64,6 +66,7 @@ class Protocol(BaseModel):
     floor: float = Field(0.05, ge=0, lt=1)
     head_steps: int = Field(0, ge=0)
     reference: Reference | None = None
+    mode: Mode = Field("strict", exclude_if=lambda mode: mode == "strict")
 
 
 class Job(BaseModel):

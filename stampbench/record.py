@@ -84,7 +84,7 @@ class DataUse(_Part):
 class Provenance(_Part):
     """Versions, device and code behind a record; no host, no user.
 
-    `fingerprint` names the numerics: where it matches, bits must.
+    `fingerprint` names the numerics: where it matches, bits must, if `deterministic` algorithms computed them.
     """
 
     versions: dict[str, str]
@@ -99,6 +99,16 @@ class Provenance(_Part):
     constraints_digest: str | None
     fingerprint: str
     finished: str
+    deterministic: bool = True
+
+
+class Gpu(_Part):
+    """A GPU right after the work it was timed at: what NVML tells of its clocks and of what held them back."""
+
+    driver: str
+    sm_clock_mhz: int
+    memory_clock_mhz: int
+    throttle_reasons: list[str]
 
 
 class Record(_Part):
@@ -113,6 +123,7 @@ class Record(_Part):
     cost: Cost | None = None
     seconds: Seconds | None = None
     peak_memory_mib: float | None = None
+    gpu: Gpu | None = None
     speed: str | None = Field(default=None, description="key of the speed measurement of these widths on this device")
     artefacts: list[ArtefactUse] = Field(default_factory=list)
     digests: dict[str, str] = Field(default_factory=dict)
@@ -143,4 +154,5 @@ class Speed(_Part):
     train_step: Timing
     latency: Timing
     inference: Timing
+    gpu: Gpu | None = None
     provenance: Provenance

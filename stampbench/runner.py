@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -34,6 +35,7 @@ from stampbench.errors import UserError
 from stampbench.job import Job
 from stampbench.measure import memory, speed
 from stampbench.measure.cost import CostModel
+from stampbench.measure.gpu import gpu_state
 from stampbench.measure.phases import PhaseClock
 from stampbench.measure.provenance import provenance
 from stampbench.networks.initial import build, initialise, initialise_head, place
@@ -105,11 +107,16 @@ def run(job: Job, bench: Bench) -> Record:
 
 
 def configure(job: Job) -> None:
-    """The process-wide settings of a job: its threads, and algorithms whose bits repeat."""
+    """The process-wide settings of a job: its threads, and in strict mode algorithms whose bits repeat."""
+    strict = job.protocol.mode == "strict"
     torch.set_num_threads(job.protocol.threads)
-    torch.use_deterministic_algorithms(True)
+    # cuBLAS repeats its bits only with a workspace of fixed size.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(strict)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.benchmark = not strict
+    # This kind of attention has no backward pass whose bits repeat.
+    torch.backends.cuda.enable_mem_efficient_sdp(not strict)
 
 
 def _run(job: Job, bench: Bench) -> Record:
@@ -147,6 +154,7 @@ def _run(job: Job, bench: Bench) -> Record:
         clock,
         lambda epoch, loss, top1: bench.observer.epoch(job.label, epoch, protocol.epochs, loss, top1),
     )
+    gpu = gpu_state(device)
     with clock.phase("evaluate"):
         batches = evaluation_batches(test, dataset, task.mean, task.std, EVALUATION_BATCH)
         top1, top5 = evaluate(pruned, batches, protocol.precision)
@@ -165,6 +173,7 @@ def _run(job: Job, bench: Bench) -> Record:
         cost=costs,
         seconds=seconds,
         peak_memory_mib=peak,
+        gpu=gpu,
         speed=_measured_speed(job, task, costs.widths, cost.widths, bench),
         artefacts=uses,
         digests=digests | loader.digests() | {"split": split_digest},

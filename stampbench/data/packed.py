@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-import platformdirs
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
@@ -78,7 +77,11 @@ class Status:
 
 def cache_root() -> Path:
     """The folder for everything that can be made again: `STAMPBENCH_CACHE`, or the user's cache folder."""
-    return Path(os.environ.get("STAMPBENCH_CACHE") or platformdirs.user_cache_dir("stampbench"))
+    if chosen := os.environ.get("STAMPBENCH_CACHE"):
+        return Path(chosen)
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("stampbench"))
 
 
 def load(name: str, custom: Mapping[str, CustomDataset] | None = None) -> PackedDataset:

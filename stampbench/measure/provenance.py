@@ -41,6 +41,7 @@ def provenance(device: torch.device, precision: str, executor: str) -> Provenanc
         dirty=code.dirty,
         source_digest=code.source_digest,
         constraints_digest=code.constraints_digest,
+        deterministic=torch.are_deterministic_algorithms_enabled(),
     )
 
 

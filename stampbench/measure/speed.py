@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from stampbench import seeding
-from stampbench.measure.phases import synchronize
+from stampbench.measure.gpu import gpu_state
 from stampbench.measure.provenance import device_name, provenance
 from stampbench.networks.initial import build, initialise, place
 from stampbench.record import Speed, Timing
@@ -22,10 +22,11 @@ ROUNDS = {"train_step": 10, "latency": 30, "inference": 10}
 
 
 def speed_key(network: str, classes: int, input_size: int, widths: Mapping[str, int], precision: str) -> str:
-    """Names a measurement: speed depends on widths, device, threads, precision and torch's build, on nothing else."""
+    """Names a measurement: speed depends on widths, device, threads, precision, algorithms and torch's build alone."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     shape = [network, classes, input_size, dict(widths), precision, TRAIN_BATCH, INFERENCE_BATCH, ROUNDS]
-    return digest_of_json([*shape, device_name(device), torch.get_num_threads(), torch.__version__])
+    algorithms = [] if torch.are_deterministic_algorithms_enabled() else ["fast"]
+    return digest_of_json([*shape, device_name(device), torch.get_num_threads(), torch.__version__, *algorithms])
 
 
 def measure(
@@ -73,6 +74,7 @@ def measure(
             module(images)
 
     trained = timing("train_step", TRAIN_BATCH, train_step)
+    gpu = gpu_state(device)
     for module in pair:
         module.eval()
     return Speed(
@@ -86,6 +88,7 @@ def measure(
         train_step=trained,
         latency=timing("latency", 1, infer),
         inference=timing("inference", INFERENCE_BATCH, infer),
+        gpu=gpu,
         provenance=provenance(device, precision, executor),
     )
 
@@ -97,8 +100,14 @@ def _network(name: str, classes: int, widths: Mapping[str, int], device: torch.d
 
 
 def _seconds(work: Callable[[], object], device: torch.device) -> float:
-    synchronize(device)
+    """Wall-clock seconds on a CPU; on a GPU those between two events on its stream."""
+    if device.type == "cuda":
+        begun, done = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        begun.record()
+        work()
+        done.record()
+        done.synchronize()
+        return begun.elapsed_time(done) / 1000
     start = time.perf_counter()
     work()
-    synchronize(device)
     return time.perf_counter() - start
