@@ -43,14 +43,14 @@ class Artefacts:
 
     def ensure(self, spec: ArtefactSpec, make: Callable[[], Artefact], provenance: Provenance) -> bool:
         """Makes the artefact if it is not there; true if it was."""
-        if self._folder(spec) is not None:
+        if self.folder(spec) is not None:
             return True
         self._write(spec, make(), provenance)
         return False
 
     def load(self, spec: ArtefactSpec) -> Artefact:
         """The artefact, on the CPU. Raises `UserError` if it is missing or damaged."""
-        folder = self._folder(spec)
+        folder = self.folder(spec)
         if folder is None:
             raise UserError(f"artefact {digest_of_spec(spec)} ({spec.kind} on {spec.dataset}) has not been made")
         try:
@@ -62,7 +62,8 @@ class Artefacts:
             raise UserError(f"{folder}: the tensors are not those described; remove it and run again")
         return Artefact(tensors, held.seconds, held.notes)
 
-    def _folder(self, spec: ArtefactSpec) -> Path | None:
+    def folder(self, spec: ArtefactSpec) -> Path | None:
+        """Where it lies, or None."""
         name = digest_of_spec(spec)
         folders = (root / name for root in (self.pool, self.cache))
         return next((folder for folder in folders if (folder / _DESCRIPTION).is_file()), None)

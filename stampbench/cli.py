@@ -45,6 +45,9 @@ class Format(StrEnum):
 SuiteName = Annotated[str, typer.Argument(metavar="SUITE", help="A suite file, or the name of one in suites/.")]
 PresetName = Annotated[str | None, typer.Option("--preset", help="Size of the campaign; default: by device.")]
 Results = Annotated[Path, typer.Option("--results", envvar="STAMPBENCH_RESULTS", help="The pool of records.")]
+Methods = Annotated[list[str] | None, typer.Option("--method", help="Only this method; may be repeated.")]
+Targets = Annotated[list[str] | None, typer.Option("--target", help="Only this target; may be repeated.")]
+Seeds = Annotated[list[int] | None, typer.Option("--seed", help="Only this seed; may be repeated.")]
 DatasetName = Annotated[str, typer.Argument(metavar="NAME", help="A dataset of `list datasets`.")]
 
 app = typer.Typer(
@@ -70,9 +73,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(
     suite: SuiteName,
     preset: PresetName = None,
-    method: Annotated[list[str] | None, typer.Option(help="Only this method; may be repeated.")] = None,
-    target: Annotated[list[str] | None, typer.Option(help="Only this target; may be repeated.")] = None,
-    seed: Annotated[list[int] | None, typer.Option(help="Only this seed; may be repeated.")] = None,
+    method: Methods = None,
+    target: Targets = None,
+    seed: Seeds = None,
     retry: Annotated[bool, typer.Option("--retry", help="Run failed jobs again.")] = False,
     results: Results = Path("results"),
 ) -> None:
@@ -108,6 +111,41 @@ def plan(suite: SuiteName, preset: PresetName = None, results: Results = Path("r
     print(f"\n{campaign.announcement(campaign.jobs)}")
     for record in campaign.store.stale(campaign.jobs):
         print(f"stale, made by version {record.job.method_version}: {record.job.label} ({record.key})")
+
+
+@app.command()
+def pack(
+    suite: SuiteName,
+    preset: Annotated[str, typer.Option("--preset", help="Size of the campaign.")],
+    out: Annotated[Path, typer.Option(help="A new folder.")],
+    max_mib: Annotated[int | None, typer.Option(min=1, help="Cut into parts of at most so many MiB.")] = None,
+    method: Methods = None,
+    target: Targets = None,
+    seed: Seeds = None,
+    results: Results = Path("results"),
+) -> None:
+    """Write what an offline GPU machine needs for the jobs that are missing: images, artefacts and the suite file."""
+    from stampbench import offline
+    from stampbench import suite as suites
+    from stampbench.artefacts import Artefacts
+    from stampbench.campaign import selected, suite_path
+    from stampbench.data import packed
+    from stampbench.store import Store
+
+    path, store = suite_path(suite), Store(results)
+    loaded = suites.load(path)
+    # A precision that the suite leaves open is bf16 on a GPU, whatever this machine would choose.
+    jobs = selected(loaded.jobs(preset, "bf16"), methods=method, targets=target, seeds=seed)
+    done = store.of(jobs)
+    missing = [job for job in jobs if job.key not in done]
+    artefacts = Artefacts(store.artefacts, packed.cache_root() / "artefacts")
+    needs = offline.needs_of(missing, loaded.datasets, artefacts)
+    files = offline.pack(needs, path, loaded.datasets, out, max_mib)
+    print(f"{len(missing)} jobs to run there, {len(done)} done already")
+    for name, rows in needs.rows.items():
+        print(f"{name}: {int(rows.sum())} of {len(rows)} training images, all test images")
+    print(f"{len(needs.folders)} artefacts at hand, {len(needs.unmade)} to be made there")
+    print(f"wrote {len(files)} files, {sum(file.stat().st_size for file in files) / 2**20:.1f} MiB, to {out}")
 
 
 @app.command()

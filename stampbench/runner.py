@@ -121,7 +121,7 @@ def configure(job: Job) -> None:
 
 def _run(job: Job, bench: Bench) -> Record:
     protocol, device = job.protocol, bench.device
-    method: Method = _method(job)
+    method = method_of(job)
     uses, artefacts = _artefacts(job, method, bench)
 
     memory.reset_peak(device)
@@ -193,7 +193,8 @@ def _run(job: Job, bench: Bench) -> Record:
     )
 
 
-def _method(job: Job) -> Method:
+def method_of(job: Job) -> Method:
+    """The job's method with its options."""
     found: type[Method] = registry.METHODS.load(job.method)
     return found(found.Options.model_validate(job.options))
 
@@ -210,12 +211,9 @@ def _checkpoint(bench: Bench, name: str) -> Checkpoint:
 
 def _artefacts(job: Job, method: Method, bench: Bench) -> tuple[list[ArtefactUse], dict[str, Artefact]]:
     """What the job rests on, by kind, made outside the job's clock where it is missing."""
-    start = pretraining.spec_of(job)
     uses: list[ArtefactUse] = []
     artefacts: dict[str, Artefact] = {}
-    for wanted in [*([start] if start else []), *method.artefacts(job)]:
-        data = packed.load(wanted.dataset, bench.custom)
-        spec = wanted.model_copy(update={"recipe": wanted.recipe | {"data": data.manifest.digest}})
+    for spec in needed_artefacts(job, method, bench.custom):
         reused = bench.artefacts.ensure(
             spec,
             lambda spec=spec: _make(spec, job, method, artefacts, bench),  # type: ignore[misc]
@@ -226,6 +224,14 @@ def _artefacts(job: Job, method: Method, bench: Bench) -> tuple[list[ArtefactUse
         _checkpoint(bench, digest).remove()
         uses.append(ArtefactUse(kind=spec.kind, scope=spec.scope, digest=digest, seconds=made.seconds, reused=reused))
     return uses, artefacts
+
+
+def needed_artefacts(job: Job, method: Method, custom: Mapping[str, CustomDataset]) -> list[ArtefactSpec]:
+    """The specs of what the job rests on, in the order in which it is made, each with the digest of its dataset."""
+    start = pretraining.spec_of(job)
+    specs = [*([start] if start else []), *method.artefacts(job)]
+    digests = {spec.dataset: packed.load(spec.dataset, custom).manifest.digest for spec in specs}
+    return [spec.model_copy(update={"recipe": spec.recipe | {"data": digests[spec.dataset]}}) for spec in specs]
 
 
 def _make(spec: ArtefactSpec, job: Job, method: Method, artefacts: Mapping[str, Artefact], bench: Bench) -> Artefact:

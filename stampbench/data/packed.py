@@ -31,7 +31,7 @@ class Manifest(BaseModel):
 
     `display_name` is the dataset's plain name only if all its images are there, else it ends in the number of
     training images. `mean` and `std` are the training images', per channel, in [0, 1]. `digest` is of the
-    decoded arrays, whatever they were decoded from.
+    decoded arrays, whatever they were decoded from. A `partial` one lacks training images; all else is of the whole.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -46,21 +46,30 @@ class Manifest(BaseModel):
     std: tuple[float, float, float]
     digest: str
     packing_version: int = PACKING_VERSION
+    partial: bool = False
 
 
 @dataclass(frozen=True)
 class PackedDataset:
-    """A manifest and its splits, on the CPU: images uint8 (N, 3, size, size), labels int64 (N,)."""
+    """A manifest and its splits, on the CPU: images uint8 (N, 3, size, size), labels int64 (N,).
+
+    Where only part of the training images is held, `held` bool (N,) says which; the others are black.
+    """
 
     manifest: Manifest
     train: Split
     test: Split
+    held: Tensor | None = None
+
+    def holds(self, rows: Tensor) -> bool:
+        """Whether these training images are there."""
+        return self.held is None or bool(self.held[rows].all())
 
 
 @dataclass(frozen=True)
 class Status:
-    """Where a dataset stands: `found` is cache, archive, parquet, folder, embedded,
-    damaged (the cache: delete `path`) or None.
+    """Where a dataset stands: `found` is cache, "cache, in part", archive, parquet, folder, embedded,
+    damaged (the cache: delete `path`) or None. `cached` means packed, and whole.
 
     The counts of images, and the name that tells of them, are known once it is packed.
     """
@@ -95,7 +104,8 @@ def load(name: str, custom: Mapping[str, CustomDataset] | None = None) -> Packed
         found = sources.locate(dataset, _downloads())
         if found is None:
             raise sources.missing(dataset, folder)
-        _write(pack(dataset, found), folder)
+        whole = pack(dataset, found)
+        _write(whole.manifest, _tensors(whole), folder)
     return _read(folder)
 
 
@@ -113,6 +123,8 @@ def fetch(name: str, custom: Mapping[str, CustomDataset] | None = None) -> Packe
 def verify(name: str, custom: Mapping[str, CustomDataset] | None = None) -> Manifest:
     """Computes the digest of the packed arrays anew; raises `DataError` if it is not the manifest's."""
     packed = load(name, custom)
+    if packed.manifest.partial:
+        raise DataError(f"{name} is packed here in part: only the whole has a digest to verify")
     digest = _digest(packed.train, packed.test)
     if digest != packed.manifest.digest:
         folder = _folder(resolve(name, custom))
@@ -151,6 +163,25 @@ def pack(dataset: Dataset, found: sources.Found) -> PackedDataset:
     return PackedDataset(manifest, train, test)
 
 
+def write_part(name: str, rows: Tensor, root: Path, custom: Mapping[str, CustomDataset] | None = None) -> Path:
+    """Writes the dataset under another cache's root, of its training images only these rows, int64 (n,).
+
+    Returns the folder. Raises `DataError` for images of the user's own, which are known by their place.
+    """
+    dataset, whole = resolve(name, custom), load(name, custom)
+    if dataset.custom is not None:
+        raise DataError(f"{name}: your own images are packed where they lie; carry the folder {dataset.custom.path}")
+    if not whole.holds(rows):
+        raise DataError(f"{name} is packed here in part, and lacks images that are needed")
+    folder = root / "data" / _folder(dataset).name
+    if len(rows) == len(whole.train):
+        _write(whole.manifest, _tensors(whole), folder)
+    else:
+        chosen = {"train_images": whole.train.images[rows], "train_rows": rows}
+        _write(whole.manifest.model_copy(update={"partial": True}), _tensors(whole) | chosen, folder)
+    return folder
+
+
 def channel_statistics(images: Tensor) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
     """Mean and (population) standard deviation of each channel of uint8 (N, 3, H, W), in [0, 1].
 
@@ -186,18 +217,18 @@ def _folder(dataset: Dataset) -> Path:
     return cache_root() / "data" / f"{name}-v{PACKING_VERSION}"
 
 
-def _write(packed: PackedDataset, folder: Path) -> None:
+def _tensors(packed: PackedDataset) -> dict[str, Tensor]:
+    parts = ("images", "labels")
+    return {f"{split}_{part}": getattr(getattr(packed, split), part) for split in ("train", "test") for part in parts}
+
+
+def _write(manifest: Manifest, tensors: Mapping[str, Tensor], folder: Path) -> None:
     """All or nothing; of two processes that pack the same, one wins and the other's copy is dropped."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     working = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        tensors = {
-            f"{split}_{part}": getattr(getattr(packed, split), part).contiguous()
-            for split in ("train", "test")
-            for part in ("images", "labels")
-        }
-        save_file(tensors, working / _TENSORS)
-        (working / _MANIFEST).write_text(packed.manifest.model_dump_json(indent=2) + "\n")
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, working / _TENSORS)
+        (working / _MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n")
         try:
             working.replace(folder)
         except OSError:
@@ -219,14 +250,22 @@ def _read(folder: Path) -> PackedDataset:
     manifest = _manifest(folder)
     try:
         tensors = load_file(folder / _TENSORS)
+        held = _spread(tensors, manifest) if manifest.partial else None
         train, test = (Split(tensors[f"{s}_images"], tensors[f"{s}_labels"]) for s in ("train", "test"))
-    except (OSError, SafetensorError, KeyError) as error:
+    except (OSError, SafetensorError, KeyError, IndexError, RuntimeError) as error:
         raise _damaged(folder, str(error)) from error
     for split, count in ((train, manifest.train), (test, manifest.test)):
         shape = (count, 3, manifest.size, manifest.size)
         if split.images.shape != shape or split.images.dtype != torch.uint8 or split.labels.shape != (count,):
             raise _damaged(folder, f"images of shape {tuple(split.images.shape)}, not {shape}")
-    return PackedDataset(manifest, train, test)
+    return PackedDataset(manifest, train, test, held)
+
+
+def _spread(tensors: dict[str, Tensor], manifest: Manifest) -> Tensor:
+    """Puts the images held in part at their rows, in place; returns which rows those are, bool (N,)."""
+    images, rows = tensors["train_images"], tensors["train_rows"]
+    tensors["train_images"] = images.new_zeros(manifest.train, *images.shape[1:]).index_copy_(0, rows, images)
+    return torch.zeros(manifest.train, dtype=torch.bool).index_fill_(0, rows, True)
 
 
 def _damaged(folder: Path, reason: str) -> DataError:
@@ -244,8 +283,8 @@ def _status(dataset: Dataset) -> Status:
             dataset.name,
             held.display_name,
             dataset.description,
-            True,
-            "cache",
+            not held.partial,
+            "cache, in part" if held.partial else "cache",
             str(folder),
             held.train,
             held.test,

@@ -35,8 +35,9 @@ def make_task(
             f"{validation_images} validation images of {total} training images of {name} leave none "
             "to train on; lower validation_images"
         )
-    stream = seeding.generator("split", dataset.name, seed)
-    drawn = torch.randperm(available, generator=stream)[:total]
+    drawn = drawn_rows(packed, dataset, train_images, seed)
+    if not packed.holds(drawn):
+        raise DataError(f"{name} is packed here in part, for other jobs; pack it again for these, or from its source")
     validation, train = drawn[:validation_images], drawn[validation_images:]
     task = Task(
         train=_take(packed.train, train, device),
@@ -47,6 +48,12 @@ def make_task(
         std=packed.manifest.std,
     )
     return task, seeding.digest_of(train, validation)
+
+
+def drawn_rows(packed: PackedDataset, dataset: Dataset, train_images: int | None, seed: int) -> torch.Tensor:
+    """Rows of the training split that a task of this size and seed is made of, int64, the validation images first."""
+    stream = seeding.generator("split", dataset.name, seed)
+    return torch.randperm(len(packed.train), generator=stream)[:train_images]
 
 
 def test_split(packed: PackedDataset, device: torch.device | str) -> Split:

@@ -1,0 +1,115 @@
+"""What a machine without network needs to run jobs: their images and artefacts, as a cache that can be carried."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from stampbench.artefacts import Artefacts, digest_of_spec
+from stampbench.contract import ArtefactSpec
+from stampbench.data import catalogue, packed
+from stampbench.data.catalogue import CustomDataset
+from stampbench.data.split import drawn_rows
+from stampbench.errors import UserError
+from stampbench.job import Job
+from stampbench.runner import method_of, needed_artefacts
+from stampbench.seeding import artefact_seed
+
+CACHE, SUMS = "cache", "SHA256SUMS"
+
+
+@dataclass
+class Needs:
+    """Training images by dataset, bool (N,) each; folders of artefacts at hand; specs of those that must be made."""
+
+    rows: dict[str, Tensor] = field(default_factory=dict)
+    folders: set[Path] = field(default_factory=set)
+    unmade: dict[str, ArtefactSpec] = field(default_factory=dict)
+
+    def add_images(self, name: str, images: int | None, seed: int, custom: Mapping[str, CustomDataset]) -> None:
+        """Those of a task of this size and seed."""
+        whole = packed.load(name, custom)
+        rows = self.rows.setdefault(name, torch.zeros(len(whole.train), dtype=torch.bool))
+        rows[drawn_rows(whole, catalogue.resolve(name, custom), images, seed)] = True
+
+
+def needs_of(jobs: Sequence[Job], custom: Mapping[str, CustomDataset], artefacts: Artefacts) -> Needs:
+    """What these jobs read. An artefact that is not at hand stands for the images that it is made from."""
+    needs = Needs()
+    for job in jobs:
+        needs.add_images(job.target, job.protocol.train_images, artefact_seed(job.seed), custom)
+        for spec in needed_artefacts(job, method_of(job), custom):
+            if folder := artefacts.folder(spec):
+                needs.folders.add(folder)
+            elif digest_of_spec(spec) not in needs.unmade:
+                needs.unmade[digest_of_spec(spec)] = spec
+                needs.add_images(spec.dataset, spec.recipe["images"], spec.seed, custom)
+    return needs
+
+
+def pack(
+    needs: Needs, suite_file: Path, custom: Mapping[str, CustomDataset], out: Path, most_mib: int | None = None
+) -> list[Path]:
+    """Writes the suite file and a cache with what is needed to the new folder `out`; returns the files, all or none.
+
+    With `most_mib`, they are one tar stream cut into parts of at most so many MiB, with the parts' SHA-256 sums.
+    Raises `UserError` if `out` exists.
+    """
+    if out.exists():
+        raise UserError(f"{out} exists already; name a new folder, or remove it")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".packing-") as name:
+        tree, parts = Path(name) / "tree", Path(name) / "parts"
+        tree.mkdir()
+        shutil.copy(suite_file, tree)
+        for dataset, rows in needs.rows.items():
+            packed.write_part(dataset, rows.nonzero().flatten(), tree / CACHE, custom)
+        for folder in needs.folders:
+            shutil.copytree(folder, tree / CACHE / "artefacts" / folder.name)
+        if most_mib is not None:
+            _split(tree, parts, most_mib * 2**20)
+        (tree if most_mib is None else parts).replace(out)
+    return sorted(path for path in out.rglob("*") if path.is_file())
+
+
+class _Parts:
+    """A file to write to that lies in pieces of at most `most` bytes: part-000, part-001, …"""
+
+    def __init__(self, folder: Path, most: int) -> None:
+        folder.mkdir()
+        self._folder, self._most = folder, most
+        self._number, self._room = -1, 0
+
+    def write(self, data: bytes) -> int:
+        left = memoryview(data)
+        while left:
+            if not self._room:
+                self._number, self._room = self._number + 1, self._most
+            piece, left = left[: self._room], left[self._room :]
+            with (self._folder / f"part-{self._number:03}").open("ab") as file:
+                self._room -= file.write(piece)
+        return len(data)
+
+
+def _split(tree: Path, parts: Path, most: int) -> None:
+    with tarfile.open(fileobj=_Parts(parts, most), mode="w|") as tar:  # type: ignore[call-overload]
+        for path in sorted(tree.rglob("*")):
+            tar.add(path, path.relative_to(tree).as_posix(), recursive=False, filter=_plain)
+    sums = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in sorted(parts.iterdir())]
+    (parts / SUMS).write_text("".join(sums), encoding="utf-8")
+
+
+def _plain(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+    """Without owner and time, so that packing twice gives the same bytes."""
+    entry.uid = entry.gid = 0
+    entry.uname = entry.gname = ""
+    entry.mtime = 0
+    return entry
