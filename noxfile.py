@@ -37,12 +37,17 @@ def lint(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def benchmarks(session: nox.Session) -> None:
-    """Scoring time and peak memory of every method, on an idle machine; arguments after `--` go to pytest."""
-    written = Path("results/benchmarks/scoring.json")
-    written.parent.mkdir(parents=True, exist_ok=True)
-    options = ["-m", "slow", "--benchmark-enable", f"--benchmark-json={written}"]
-    python(session, "-m", "pytest", "tests/benchmarks", *options, *session.posargs)
-    python(session, "-m", "tests.benchmarks.table", str(written))
+    """All of tests/benchmarks, on an idle machine, or those named after `--`: scoring, training, compact, harness."""
+    folder = Path("results/benchmarks")
+    folder.mkdir(parents=True, exist_ok=True)
+    known = sorted(path.stem.removeprefix("test_") for path in Path("tests/benchmarks").glob("test_*.py"))
+    if unknown := set(session.posargs) - set(known):
+        session.error(f"no benchmarks {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+    for name in session.posargs or known:
+        written = folder / f"{name}.json"
+        options = ["-m", "slow", "--benchmark-enable", f"--benchmark-json={written}"]
+        python(session, "-m", "pytest", f"tests/benchmarks/test_{name}.py", *options)
+        python(session, "-m", "tests.benchmarks.table", str(written))
 
 
 @nox.session(venv_backend="none")

@@ -26,9 +26,9 @@ Subject = tuple[str, str]
 
 
 def subjects() -> list[Subject]:
-    """Every method of this project that prunes, at each of its granularities."""
+    """Every method of this project that prunes by scores of its own, at each of its granularities."""
     targets = registry.METHODS.targets()
-    names = [name for name, target in targets.items() if target.startswith("methods.")]
+    names = [name for name, target in targets.items() if target.startswith("methods.") and name != "transplant"]
     methods = {name: registry.METHODS.load(name) for name in names}
     return [(name, g.value) for name in names if methods[name].prunes for g in sorted(methods[name].granularities)]
 
@@ -43,7 +43,8 @@ def dense(network: str, width: float) -> nn.Module:
 def scoring_pass(name: str, granularity: str, network: str, width: float) -> Callable[[], object]:
     """One round of scoring on one batch of generated images.
 
-    A MetaPruning pass is the fitness of one candidate; a method that shows no smaller unit of work makes its plan.
+    A MetaPruning pass is the fitness of one candidate, one of STAMP looks at one set and generates a mask; a method
+    that shows no smaller unit of work makes its plan.
     """
     method: Method = registry.METHODS.load(name)(registry.METHODS.load(name).Options())
     module, task, context = dense(network, width), generated_task(), ToyContext()
@@ -55,6 +56,8 @@ def scoring_pass(name: str, granularity: str, network: str, width: float) -> Cal
         return lambda: method.scores(module, groups, batches, context)
     if name == "metapruning":
         return fitness_evaluation(module, network, width, task, context)
+    if name == "stamp":
+        return mask_generation(module, task, context)
     return lambda: method.plan(module, task, BUDGET, {}, context)
 
 
@@ -82,6 +85,28 @@ def fitness_evaluation(
     candidate = [ratios for ratios in uniform if cost.macs(pruning_net.widths(ratios)) <= limit][-1]
     fitness = fitness_on_validation(pruning_net, network, task, 1, context)
     return lambda: fitness(candidate)
+
+
+def mask_generation(module: nn.Module, task: Task, context: ToyContext) -> Callable[[], object]:
+    """A look at one set through the reference network, and an untrained generator's mask."""
+    from methods.stamp import StampOptions
+    from methods.stamp.meta_training import Shape, make_generator
+    from methods.stamp.set_statistics import view_set
+    from methods.stamp.sets import draw_sets
+
+    head = module.get_submodule("head")
+    assert isinstance(head, nn.Linear)
+    shape = Shape.of(module.eval(), SIZE, floor=0.0)
+    generator = make_generator(StampOptions(), shape.groups, head.in_features)
+    generator.initialise(context.generator("stamp/generator"))  # type: ignore[operator]
+    images, labels = draw_sets(task, 1, context)[0]
+
+    def generate() -> object:
+        view = view_set(module, shape.groups, images, labels, context.precision)
+        with torch.no_grad():
+            return shape.mask(generator(view, BUDGET.keep).sum(), BUDGET.keep)
+
+    return generate
 
 
 def training_step(network: str, width: float) -> Callable[[], None]:

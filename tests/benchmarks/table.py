@@ -1,4 +1,4 @@
-"""Writes the benchmarks' JSON as a Markdown table beside it: `python -m tests.benchmarks.table scoring.json`."""
+"""Writes a benchmarks' JSON as a Markdown table beside it: `python -m tests.benchmarks.table scoring.json`."""
 
 from __future__ import annotations
 
@@ -16,10 +16,38 @@ from stampbench.store import write_atomically
 def main(path: Path) -> None:
     """Writes `path` with the suffix `.md`."""
     infos = [entry["extra_info"] for entry in json.loads(path.read_text(encoding="utf-8"))["benchmarks"]]
-    write_atomically(path.with_suffix(".md"), document(infos))
+    write = scoring if "method" in infos[0] else ratios
+    write_atomically(path.with_suffix(".md"), write(infos))
 
 
-def document(infos: list[dict[str, Any]]) -> str:
+def ratios(infos: list[dict[str, Any]]) -> str:
+    """A row a comparison: medians of both sides, their ratio, and the share of the MACs where widths differ."""
+    headers = ["what", "s", "reference", "s", "ratio", "times as fast", "MACs"]
+    body = [
+        [
+            info["what"],
+            f"{median(info['seconds']):.3g}",
+            info["reference"],
+            f"{median(info['reference_s']):.3g}",
+            f"{info['ratio']:.3g}",
+            f"{1 / info['ratio']:.3g}",
+            f"{info['macs']:.3f}" if "macs" in info else "–",
+        ]
+        for info in infos
+    ]
+    align = ["left", "right", "left", *["right"] * 4]
+    table = tabulate(body, headers=headers, tablefmt="pipe", disable_numparse=True, colalign=align)
+    info = infos[0]
+    rounds = len(info["seconds"])
+    precision = f", {info['precision']}" if "precision" in info else ""
+    return (
+        f"# Against a reference in the same process\n\n{info['device']}, {info['threads']} threads{precision} where no "
+        f"other is named. Both sides in turn, {rounds} rounds after a warm-up; seconds are medians, the ratio is the "
+        f"median of the rounds' ratios.\n\n{table}\n"
+    )
+
+
+def scoring(infos: list[dict[str, Any]]) -> str:
     """A row a method and granularity; for each network seconds, training steps and MiB."""
     networks = list(dict.fromkeys(info["network"] for info in infos))
     rows = list(dict.fromkeys((info["method"], info["granularity"]) for info in infos))
@@ -44,9 +72,10 @@ def conditions(infos: list[dict[str, Any]]) -> str:
         "10 classes; "
         f"{of('device')}, {of('threads')} threads, {of('precision')} (every sample: `scoring.json`). GraSP scores 10 "
         "images a class. For MetaPruning: one fitness evaluation of one candidate at 1/4 of the MACs, batch norm "
-        f"recalibrated on one batch. Seconds: median of {rounds} passes after a warm-up. Training steps: ratio to "
-        "a training step of the same dense network at the same batch size, fp32, run before each pass in the same "
-        "process. MiB: peak resident memory of a first pass above what was resident before it, in a process of its own."
+        "recalibrated on one batch. For STAMP: one set of 64 images looked at, and one mask generated. Seconds: median "
+        f"of {rounds} passes after a warm-up. Training steps: ratio to a training step of the same dense network at "
+        "the same batch size, fp32, run before each pass in the same process. MiB: peak resident memory of a first "
+        "pass above what was resident before it, in a process of its own."
     )
 
 
