@@ -14,7 +14,7 @@ from stampbench.contract import Budget, Context, Plan, SaliencyMethod, Task
 from stampbench.data.augmentation import normalise, resize
 from stampbench.measure.cost import CostModel
 from stampbench.pruning.allocate import allocate, allocate_weights, fractional_ranks
-from stampbench.pruning.compact import compact
+from stampbench.pruning.compact import Shrinking
 from stampbench.pruning.groups import channel_groups
 from stampbench.pruning.masks import apply_weight_masks, prunable_weights
 
@@ -51,11 +51,9 @@ def channel_plan(method: SaliencyMethod, network: nn.Module, task: Task, budget:
     groups = channel_groups(network, size)
     cost = CostModel.of(network, groups, size)
     keep = {group.name: torch.ones(group.width, dtype=torch.bool) for group in groups}
-    current, floored = network, list[str]()
+    shrinking, floored = Shrinking(network, groups, size), list[str]()
     for share in schedule(budget.keep, method.rounds):
-        if share < 1 and not all(kept.all() for kept in keep.values()):
-            current = compact(network, groups, keep, size)
-        found = method.scores(current, channel_groups(current, size), batches, context)
+        found = method.scores(shrinking.keep_only(keep), shrinking.groups, batches, context)
         scores = _on_all_channels(found, keep)
         ranked = fractional_ranks(scores) if method.uniform else scores
         allocation = allocate(ranked, cost, math.floor(share * cost.macs()), context.round_to, context.floor)

@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from stampbench.measure.cost import CostModel
 from stampbench.networks.initial import build
-from stampbench.pruning.compact import compact, widths_of
+from stampbench.pruning.compact import Shrinking, compact, widths_of
 from stampbench.pruning.groups import channel_groups
 from stampbench.pruning.masks import channel_gates
 from tests.pruning.strategies import NETWORKS, keeps, lively
@@ -117,3 +117,32 @@ def test_an_emptied_group_is_refused():
     keep["features.conv3"][:] = False
     with pytest.raises(ValueError, match=r"features\.conv3"):
         compact(network, groups, keep, 32)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@settings(max_examples=10, deadline=None)
+@given(data=st.data())
+def test_shrinking_in_rounds_ends_where_one_removal_does(name, data):
+    network = lively(name, seed=data.draw(st.integers(0, 99)))
+    groups = channel_groups(network, 32)
+    rounds = [data.draw(keeps(groups)) for _ in range(3)]
+    alone = {g.name: torch.zeros(g.width, dtype=torch.bool) for g in groups}
+    for name in alone:
+        alone[name][data.draw(st.integers(0, len(alone[name]) - 1))] = True
+    shrinking, left = Shrinking(network, groups, 32), None
+    for keep in rounds:
+        keep = {name: mask | alone[name] for name, mask in keep.items()}
+        left = keep if left is None else {name: mask & keep[name] for name, mask in left.items()}
+        small = shrinking.keep_only(keep)
+        assert {g.name: g.width for g in shrinking.groups} == widths_of(left)
+        assert shrinking.groups == channel_groups(small, 32)
+    expected = compact(network, groups, left, 32).state_dict()
+    assert all(torch.equal(expected[name], tensor) for name, tensor in small.state_dict().items())
+
+
+def test_a_network_that_loses_nothing_is_not_copied_but_its_compact_one_is():
+    network = lively("vgg19")
+    groups = channel_groups(network, 32)
+    everything = {g.name: torch.ones(g.width, dtype=torch.bool) for g in groups}
+    assert Shrinking(network, groups, 32).keep_only(everything) is network
+    assert compact(network, groups, everything, 32) is not network
