@@ -14,7 +14,7 @@ from stampbench.pruning.groups import Group, dependency_graph, evaluation_mode
 
 
 class Shrinking:
-    """A network that loses channels again and again: one copy, in its mode, and one dependency graph serve all rounds."""
+    """A network that loses channels again and again: one copy of it and one dependency graph serve all rounds."""
 
     def __init__(self, network: nn.Module, groups: Sequence[Group], input_size: int) -> None:
         self._network, self._groups, self._input_size = network, groups, input_size
@@ -29,7 +29,7 @@ class Shrinking:
     def keep_only(self, keep: Mapping[str, Tensor]) -> nn.Module:
         """The network without the channels whose bool `keep` (width,), over the first width, is false.
 
-        It is the original, until a channel goes; what is gone stays gone. Raises ValueError if a group would be emptied.
+        The original, until a channel goes; what is gone stays gone. Raises ValueError if a group would be emptied.
         """
         for group in self._groups:
             before = self._kept[group.name]

@@ -65,9 +65,9 @@ def weight_plan(method: SaliencyMethod, network: nn.Module, task: Task, budget: 
     """Scores single weights and keeps the best, all layers together or each for itself; round by round."""
     batches = ScoringBatches(task, context)
     masks = {name: torch.ones(w.shape, dtype=torch.bool) for name, w in prunable_weights(network).items()}
+    current = copy.deepcopy(network)
+    device = next(current.parameters()).device
     for share in schedule(budget.keep, method.rounds):
-        current = copy.deepcopy(network)
-        device = next(current.parameters()).device
         apply_weight_masks(current, {name: mask.to(device) for name, mask in masks.items()})
         scores = {n: s.detach().double().cpu() for n, s in method.weight_scores(current, batches, context).items()}
         if not all(torch.isfinite(score).all() for score in scores.values()):
