@@ -8,7 +8,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from stampbench import registry
 from stampbench.contract import Budget, Granularity, Method, Start
@@ -31,7 +31,10 @@ class MethodChoice(BaseModel):
 
 
 class Grid(BaseModel):
-    """The product of targets, networks, budgets, seeds and methods."""
+    """The product of targets, networks, budgets, schedules, seeds and methods.
+
+    `epochs` are schedules in place of the protocol's, each with as large a share of warm-up.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     targets: list[str] = Field(min_length=1)
@@ -39,6 +42,7 @@ class Grid(BaseModel):
     width: float = Field(gt=0)
     methods: list[str | MethodChoice] = Field(min_length=1)
     budgets: list[float] = Field(min_length=1)
+    epochs: list[PositiveInt] | None = Field(None, min_length=1)
     seeds: int = Field(gt=0, le=1000)
 
 
@@ -168,7 +172,9 @@ def _expand(grid: Grid, protocol: Protocol) -> Iterator[Job]:
     rows = [_resolved(choice) for choice in grid.methods]
     for network in grid.networks:
         _known_network(network)
-    for seed, target, network, keep in product(range(grid.seeds), grid.targets, grid.networks, grid.budgets):
+    schedules = [_scheduled(protocol, epochs) for epochs in grid.epochs] if grid.epochs else [protocol]
+    places = product(range(grid.seeds), grid.targets, grid.networks, schedules, grid.budgets)
+    for seed, target, network, scheduled, keep in places:
         for method, row in rows:
             start = row.start or method.default_start
             yield Job(
@@ -183,8 +189,13 @@ def _expand(grid: Grid, protocol: Protocol) -> Iterator[Job]:
                 # A method that removes nothing has one job a seed, whatever the budgets.
                 budget=Budget(kind=BUDGETS[row.granularity], keep=keep if method.prunes else 1.0),
                 seed=seed,
-                protocol=_relevant(protocol, method, start),
+                protocol=_relevant(scheduled, method, start),
             )
+
+
+def _scheduled(protocol: Protocol, epochs: int) -> Protocol:
+    warmup = protocol.warmup_epochs * epochs / protocol.epochs
+    return protocol.model_copy(update={"epochs": epochs, "warmup_epochs": warmup})
 
 
 def _relevant(protocol: Protocol, method: type[Method], start: Start) -> Protocol:

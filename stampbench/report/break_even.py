@@ -10,7 +10,7 @@ import pandas as pd
 
 from stampbench.report.tables import Column, Entry, Scope, Table
 
-PLACE = ["target", "network", "width"]
+PLACE = ["target", "network", "width", "epochs"]
 NEVER = "never"
 
 

@@ -16,7 +16,7 @@ from stampbench.statistics import summarise
 from stampbench.store import Store
 
 TABLE = ["target", "network", "width"]
-VARIANT = ["method", "variant", "start", "granularity", "kind", "keep"]
+VARIANT = ["method", "variant", "start", "granularity", "kind", "keep", "epochs"]
 SECONDS = ["pretrain_s", "prune_s", "train_s", "total_s", "reference_s", "own_reference_s"]
 SPEED_UPS = ["train_speed_up", "inference_speed_up"]
 MEASURES = ["top1", "top5", "params", "macs", *SECONDS, *SPEED_UPS]
@@ -69,6 +69,7 @@ def _identity(job: Job, variants: dict[str, str]) -> dict[str, Any]:
         "granularity": job.granularity.value,
         "kind": job.budget.kind,
         "keep": job.budget.keep,
+        "epochs": job.protocol.epochs,
         "seed": job.seed,
         "key": job.key,
     }

@@ -12,7 +12,7 @@ from stampbench.report.tables import DASH, Column, Entry, Notes, Scope, Table
 from stampbench.statistics import LEAST_FOR_INTERVAL, Comparison, compare, holm
 from stampbench.suite import Claim, Row, Suite
 
-PLACE = ["target", "network", "width", "keep"]
+PLACE = ["target", "network", "width", "epochs", "keep"]
 SIGNIFICANT = 0.05
 
 
@@ -65,8 +65,8 @@ def _lines(subject: pd.DataFrame, others: Sequence[pd.DataFrame]) -> Iterator[_L
         assert isinstance(place, tuple)
         for other in others:
             # What removes nothing has one budget, whatever the subject's.
-            fixed = other[(other[PLACE[:3]] == list(place[:3])).all(axis=1)]
-            there = fixed if (other["keep"] == 1).all() else fixed[fixed["keep"] == place[3]]
+            fixed = other[(other[PLACE[:4]] == list(place[:4])).all(axis=1)]
+            there = fixed if (other["keep"] == 1).all() else fixed[fixed["keep"] == place[4]]
             if len(there):
                 yield _Line(place, _label(there), compare(_accuracies(own), _accuracies(there)))
 
@@ -81,7 +81,7 @@ def _label(frame: pd.DataFrame) -> str:
 
 
 def _row(line: _Line, adjusted: float | None, notes: Notes) -> tuple[Entry, ...]:
-    target, network, width, keep = line.place
+    target, network, width, _, keep = line.place
     found = line.comparison
     few = f"fewer than {LEAST_FOR_INTERVAL} common seeds: no interval"
     return (

@@ -140,7 +140,7 @@ def published_table(sources: Iterable[Source], jobs: pd.DataFrame, cells: pd.Dat
 
     `jobs` and `cells` are a `job_frame` and its `cell_frame`.
     """
-    ours, notes = _ours(jobs, cells, scope), Notes()
+    ours, notes = _ours(jobs, cells), Notes()
     rows = tuple(_rows(sources, ours, notes))
     if not rows:
         return None
@@ -186,11 +186,10 @@ def _paper_size(method: str, place: str, notes: Sequence[dict[str, Any]]) -> str
     )
 
 
-def _ours(jobs: pd.DataFrame, cells: pd.DataFrame, scope: Scope) -> list[_Ours]:
+def _ours(jobs: pd.DataFrame, cells: pd.DataFrame) -> list[_Ours]:
     images = jobs.dropna(subset="train").groupby("target")["train"].first().astype(int).to_dict()
-    epochs = scope.job.protocol.epochs
     rows = ({str(name): value for name, value in row.items()} for row in cells.to_dict("records"))
-    return [_Ours(cell, epochs, images.get(cell["target"])) for cell in rows]
+    return [_Ours(cell, cell["epochs"], images.get(cell["target"])) for cell in rows]
 
 
 def _rows(sources: Iterable[Source], ours: Sequence[_Ours], notes: Notes) -> Iterator[tuple[Entry, ...]]:

@@ -12,6 +12,7 @@ from stampbench.report import published
 from stampbench.report.break_even import break_even_table
 from stampbench.report.cells import cell_frame, job_frame, options_in_words
 from stampbench.report.claims import claim_tables
+from stampbench.report.equal import equal_tables
 from stampbench.report.masks import mask_tables
 from stampbench.report.published import published_table
 from stampbench.report.tables import Scope, Table, summary_table, target_tables
@@ -60,7 +61,7 @@ def _section(suite: Suite, preset: str, jobs: Sequence[Job], records: dict[str, 
         *published.paper_sizes(records.values()),
         *_stale(jobs, store),
     ]
-    tables = _tables(suite, Scope(suite.name, preset, jobs[0]), jobs, records, store) if records else []
+    tables = _tables(suite, Scope.of(suite.name, preset, jobs), jobs, records, store) if records else []
     return Section(title, tuple(tables), tuple(remarks))
 
 
@@ -76,6 +77,7 @@ def _tables(
     return [
         *tables,
         *claim_tables(suite, jobs, frame, scope),
+        *equal_tables(cells, scope, suite.preset(scope.preset).protocol.epochs),
         *mask_tables(records, frame, scope),
         *(table for table in optional if table is not None),
     ]

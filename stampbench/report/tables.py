@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
@@ -46,11 +46,17 @@ class Table:
 
 @dataclass(frozen=True)
 class Scope:
-    """What one set of tables shows; the protocol is the same in all of its jobs."""
+    """What one set of tables shows; but for its length, in `epochs`, the protocol is the same in all of its jobs."""
 
     suite: str
     preset: str
     job: Job
+    epochs: tuple[int, ...]
+
+    @classmethod
+    def of(cls, suite: str, preset: str, jobs: Sequence[Job]) -> Scope:
+        """The scope of these jobs."""
+        return cls(suite, preset, jobs[0], tuple(sorted({job.protocol.epochs for job in jobs})))
 
     def name(self, *parts: str) -> str:
         """A label made of letters, digits, dots and hyphens."""
@@ -61,8 +67,12 @@ class Scope:
     def conditions(self) -> str:
         """Epochs, precision and protocol version."""
         protocol = self.job.protocol
-        epochs = "1 epoch" if protocol.epochs == 1 else f"{protocol.epochs} epochs"
+        epochs = "1 epoch" if self.epochs == (1,) else f"{' to '.join(map(str, self._ends))} epochs"
         return f"{epochs}, {protocol.precision}, protocol version {self.job.protocol_version}"
+
+    @property
+    def _ends(self) -> tuple[int, ...]:
+        return tuple(dict.fromkeys((self.epochs[0], self.epochs[-1])))
 
 
 def target_tables(jobs: pd.DataFrame, cells: pd.DataFrame, scope: Scope) -> list[Table]:
@@ -81,7 +91,7 @@ def summary_table(jobs: pd.DataFrame, cells: pd.DataFrame, scope: Scope) -> Tabl
     found = {tuple(cell[key] for key in [*TABLE, *VARIANT]): cell for cell in _dicts(cells)}
     rows = tuple(
         (
-            *_head(dict(zip(VARIANT, variant, strict=True))),
+            *_head(dict(zip(VARIANT, variant, strict=True)), scope),
             *(_summary_entry(found.get((*place, *variant)), notes) for place in places),
         )
         for variant in variants
@@ -92,7 +102,7 @@ def summary_table(jobs: pd.DataFrame, cells: pd.DataFrame, scope: Scope) -> Tabl
         name=scope.name("summary"),
         caption=f"{scope.suite}, {scope.preset} preset: top-1 accuracy on test images in %, mean ± sd over "
         f"seeds; {scope.conditions}; {_devices(jobs)}.",
-        columns=(*_HEAD, *(Column(heading) for heading in headings)),
+        columns=(*_headings(scope), *(Column(heading) for heading in headings)),
         rows=rows,
         notes=notes.texts,
     )
@@ -133,7 +143,6 @@ def _ratio(cell: dict[str, Any], measure: str) -> str:
     return f"{cell[measure]:.2f}×"
 
 
-_HEAD = (Column("method", number=False), Column("start", number=False), Column("budget"))
 _MEASURES: dict[str, tuple[str, Callable[[dict[str, Any], str], str]]] = {
     "top1": ("top-1 %", accuracy),
     "top5": ("top-5 %", accuracy),
@@ -153,24 +162,30 @@ def _target_table(jobs: pd.DataFrame, cells: pd.DataFrame, scope: Scope, network
     # Top-5 is recorded where there are at least 100 classes.
     measures = [measure for measure in _MEASURES if measure != "top5" or cells["top5"].notna().any()]
     rows = tuple(
-        (*_head(cell), _count(cell, notes), *(_entry(cell, measure, notes) for measure in measures))
+        (*_head(cell, scope), _count(cell, notes), *(_entry(cell, measure, notes) for measure in measures))
         for cell in _dicts(cells)
     )
     target = str(cells["target"].iloc[0])
     return Table(
         name=scope.name(target, network),
         caption=_caption(jobs, scope, f"{_display_name(jobs, target)}, {network}"),
-        columns=(*_HEAD, Column("n"), *(Column(_MEASURES[measure][0]) for measure in measures)),
+        columns=(*_headings(scope), Column("n"), *(Column(_MEASURES[measure][0]) for measure in measures)),
         rows=rows,
         notes=notes.texts,
     )
 
 
-def _head(cell: dict[str, Any]) -> tuple[Entry, Entry, Entry]:
+def _headings(scope: Scope) -> tuple[Column, ...]:
+    schedule = [Column("epochs")] if len(scope.epochs) > 1 else []
+    return (Column("method", number=False), Column("start", number=False), Column("budget"), *schedule)
+
+
+def _head(cell: dict[str, Any], scope: Scope) -> tuple[Entry, ...]:
     share = Fraction(cell["keep"]).limit_denominator(1000)
     kind = "MACs" if cell["kind"] == "macs" else "weights"
     budget = "1" if share == 1 else f"{share} {kind}"
-    return Entry(cell["variant"]), Entry(cell["start"]), Entry(budget)
+    schedule = [Entry(str(cell["epochs"]))] if len(scope.epochs) > 1 else []
+    return (Entry(cell["variant"]), Entry(cell["start"]), Entry(budget), *schedule)
 
 
 def _count(cell: dict[str, Any], notes: Notes) -> Entry:
