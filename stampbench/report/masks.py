@@ -24,16 +24,26 @@ def mask_tables(records: Mapping[str, Record], frame: pd.DataFrame, scope: Scope
     Masks are compared where they rest on the same reference artefacts: apart from that their distance says nothing of
     the targets. `frame` is the `job_frame` of the records' jobs.
     """
+    return [_matrix(place, found, scope) for place, found in comparable_groups(records, frame)]
+
+
+def comparable_groups(
+    records: Mapping[str, Record], frame: pd.DataFrame
+) -> Iterator[tuple[dict[str, Any], list[Record]]]:
+    """For every variant, network and budget of which two masks can be compared: what it is, and its records."""
     with_masks = frame[[key in records and MASK in records[key].notes for key in frame["key"]]]
     columns = ["network", "width", *VARIANT]
-    groups = with_masks.groupby(columns, sort=False)
-    tables = []
-    for place, group in groups:
+    for place, group in with_masks.groupby(columns, sort=False):
         found = [records[key] for key in group["key"]]
         comparable = any(_base(first) == _base(second) for first, second in combinations(found, 2))
         if comparable and isinstance(place, tuple):
-            tables.append(_matrix(dict(zip(columns, place, strict=True)), found, scope))
-    return tables
+            yield dict(zip(columns, place, strict=True)), found
+
+
+def mean_distance(records: Iterable[Record], row: str, column: str) -> float | None:
+    """Mean over the pairs of records of these two targets that rest on the same artefacts; None without a pair."""
+    distances = list(_distances(records, row, column))
+    return fmean(distances) if distances else None
 
 
 def jaccard_distance(first: Mapping[str, str], second: Mapping[str, str]) -> float:
@@ -52,8 +62,7 @@ def _matrix(place: Mapping[str, Any], records: Sequence[Record], scope: Scope) -
         f"{where}; means over pairs that rest on the same artefacts; on the diagonal, draws of one target.",
         columns=(Column("target", number=False), *(Column(target) for target in targets)),
         rows=tuple(
-            (Entry(row), *(_entry(list(_distances(records, row, column)), notes) for column in targets))
-            for row in targets
+            (Entry(row), *(_entry(mean_distance(records, row, column), notes) for column in targets)) for row in targets
         ),
         notes=notes.texts,
     )
@@ -69,5 +78,5 @@ def _base(record: Record) -> frozenset[str]:
     return frozenset(use.digest for use in record.artefacts if use.scope == "reference")
 
 
-def _entry(distances: Sequence[float], notes: Notes) -> Entry:
-    return Entry(f"{fmean(distances):.3f}") if distances else Entry(DASH, notes.index(ONE_DRAW))
+def _entry(distance: float | None, notes: Notes) -> Entry:
+    return Entry(DASH, notes.index(ONE_DRAW)) if distance is None else Entry(f"{distance:.3f}")

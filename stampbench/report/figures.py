@@ -1,0 +1,318 @@
+"""Figures of a suite, from the same frames as its tables: one colour a method everywhere, for colour-blind eyes too."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from stampbench import registry
+from stampbench.record import Record
+from stampbench.report.cells import TABLE
+from stampbench.report.equal import level_of
+from stampbench.report.masks import comparable_groups, mean_distance
+from stampbench.report.tables import Scope
+from stampbench.statistics import LEAST_FOR_INTERVAL, student
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Drawing
+
+# Okabe and Ito's palette, black first, and grey; in the registry's order of methods.
+PALETTE = ("#000000", "#999999", "#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#0072B2", "#D55E00", "#8C564B", "#6A3D9A")
+MARKERS = "osD^vP*X<>dph8"
+LINES = {"random": ":", "reference": "-", "target": "--"}
+SIZE = (7.2, 4.4)
+ROW = ["method", "variant", "start"]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A drawn figure: its name serves as file name, its caption says what is seen."""
+
+    name: str
+    caption: str
+    svg: bytes
+    png: bytes
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a row of the table looks in every figure of a section."""
+
+    label: str
+    colour: str
+    marker: str
+    line: str
+
+
+def suite_figures(
+    frame: pd.DataFrame, cells: pd.DataFrame, records: Mapping[str, Record], scope: Scope, epochs: int
+) -> list[Figure]:
+    """All figures that these jobs can fill, target by target; `frame` is a `job_frame`, `cells` its `cell_frame`.
+
+    `epochs` is the suite's own schedule, at which methods are compared where there are several.
+    """
+    done = frame[(frame["status"] == "done") & (frame["granularity"] == "channel")]
+    styles = _styles(done, records)
+    figures: list[Figure] = []
+    for place, jobs in done.groupby(TABLE, sort=False):
+        assert isinstance(place, tuple)
+        view = _View(jobs, styles, scope, f"{jobs['display_name'].iloc[0]}, {place[1]} × {place[2]:g}", _slug(place))
+        own = _View(jobs[jobs["epochs"] == epochs], styles, scope, view.title, view.name)
+        there = cells[(cells[TABLE] == list(place)).all(axis=1)]
+        figures += [
+            *accuracy_against_macs(own),
+            *accuracy_against_seconds(own),
+            *time_to_accuracy(view, level_of(there, epochs)),
+            *kept_widths(own, records),
+            *break_even(own),
+        ]
+    return [*figures, *mask_distances(frame, records, scope)]
+
+
+@dataclass(frozen=True)
+class _View:
+    """The finished jobs of one target and network, and how they are drawn."""
+
+    jobs: pd.DataFrame
+    styles: Mapping[Hashable, Style]
+    scope: Scope
+    title: str
+    name: str
+
+    def rows(self, jobs: pd.DataFrame) -> Iterator[tuple[Style, pd.DataFrame]]:
+        """The rows of the table among these jobs, with their styles."""
+        for row, group in jobs.groupby(ROW, sort=False):
+            yield self.styles[row], group
+
+    @property
+    def pruned(self) -> pd.DataFrame:
+        """The jobs that removed something."""
+        return self.jobs[self.jobs["macs"] < 1]
+
+
+def accuracy_against_macs(view: _View) -> Iterator[Figure]:
+    """Accuracy over the share of MACs kept, with the dense networks as level lines; needs two budgets."""
+    shares = sorted(view.pruned["keep"].unique())
+    if len(shares) < 2:
+        return
+    drawing, axes = _axes(view.title, "share of MACs kept", "top-1 accuracy on test images, %")
+    for style, row in view.rows(view.pruned):
+        points = [(group["macs"].mean(), *_interval(group["top1"])) for _, group in row.groupby("keep")]
+        _line(axes, points, style)
+    for style, row in view.rows(view.jobs[view.jobs["macs"] == 1]):
+        axes.axhline(_interval(row["top1"])[0], color=style.colour, linestyle=style.line, label=style.label)
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(shares, [_fraction(share) for share in shares])
+    yield _finished(
+        drawing,
+        view.scope.name("accuracy-macs", view.name),
+        f"{view.title}: accuracy against the share of MACs kept; bars are 95 % intervals of the mean over seeds (from "
+        f"{LEAST_FOR_INTERVAL} seeds on), level lines the dense networks. {view.scope.conditions}.",
+    )
+
+
+def accuracy_against_seconds(view: _View) -> Iterator[Figure]:
+    """Accuracy over all seconds on the target: one point a row and budget of the table."""
+    if view.jobs["total_s"].notna().sum() == 0:
+        return
+    drawing, axes = _axes(view.title, "pretrain + prune + train on the target, s", "top-1 accuracy on test images, %")
+    for style, row in view.rows(view.jobs):
+        label = style.label
+        for keep, group in row.groupby("keep", sort=False):
+            mean, half = _interval(group["top1"])
+            seconds = group["total_s"].mean()
+            look: dict[str, Any] = {"fmt": style.marker, "color": style.colour, "capsize": 2}
+            axes.errorbar([seconds], [mean], yerr=[half], label=label, **look)
+            axes.annotate(_fraction(float(str(keep))), (seconds, mean), (4, 4), textcoords="offset points", fontsize=7)
+            label = "_nolegend_"
+    axes.set_xscale("log")
+    _plain_ticks(axes)
+    yield _finished(
+        drawing,
+        view.scope.name("accuracy-seconds", view.name),
+        f"{view.title}: accuracy against all the seconds that a target takes; beside each point the share of MACs "
+        f"kept; bars are 95 % intervals of the mean over seeds. {view.scope.conditions}.",
+    )
+
+
+def time_to_accuracy(view: _View, level: float | None) -> Iterator[Figure]:
+    """Accuracy over all seconds on the target, schedule by schedule; needs two schedules."""
+    if view.jobs["epochs"].nunique() < 2:
+        return
+    drawing, axes = _axes(view.title, "pretrain + prune + train on the target, s", "top-1 accuracy on test images, %")
+    compared = view.jobs[view.jobs["keep"].isin([0.25, 1.0])]
+    for style, row in view.rows(compared):
+        points = [(group["total_s"].mean(), *_interval(group["top1"])) for _, group in row.groupby("epochs")]
+        _line(axes, points, style)
+    if level is not None:
+        axes.axhline(100 * level, color="#444444", linewidth=0.8, label="accuracy to reach")
+    axes.set_xscale("log")
+    _plain_ticks(axes)
+    yield _finished(
+        drawing,
+        view.scope.name("time-to-accuracy", view.name),
+        f"{view.title}: accuracy after schedules of {view.scope.conditions} against all their seconds on the target, "
+        "at 1/4 of the MACs; bars are 95 % intervals of the mean over seeds.",
+    )
+
+
+def kept_widths(view: _View, records: Mapping[str, Record]) -> Iterator[Figure]:
+    """Mean share of every group's channels that each row keeps, one figure a budget."""
+    for keep, budget in view.pruned.groupby("keep", sort=False):
+        share = _fraction(float(str(keep)))
+        drawing, axes = _axes(f"{view.title}, {share} of the MACs", "channel group", "channels kept, %")
+        groups: list[str] = []
+        for style, row in view.rows(budget):
+            kept = width_shares([records[key] for key in row["key"]], [records[key] for key in view.jobs["key"]])
+            groups = list(kept.index)
+            look: dict[str, Any] = {"color": style.colour, "marker": style.marker, "linestyle": style.line}
+            axes.plot(range(len(kept)), 100 * kept.to_numpy(), markersize=3, label=style.label, **look)
+        axes.set_xticks(range(len(groups)), [group.removeprefix("features.") for group in groups], rotation=90)
+        axes.set_ylim(0, 105)
+        yield _finished(
+            drawing,
+            view.scope.name("widths", view.name, f"{float(str(keep)):g}"),
+            f"{view.title}: share of every group's channels kept at {share} of the MACs, mean over seeds. "
+            f"{view.scope.conditions}.",
+        )
+
+
+def break_even(view: _View) -> Iterator[Figure]:
+    """All seconds, those on the reference side included, over the number of targets, at 1/4 of the MACs."""
+    quarter = view.jobs[view.jobs["keep"] == 0.25].dropna(subset=["total_s", "reference_s"])
+    if not (quarter["own_reference_s"] > 0).any():
+        return
+    drawing, axes = _axes(view.title, "targets", "all seconds, reference side included")
+    targets = [2**power for power in range(11)]
+    for style, row in view.rows(quarter):
+        reference, total = row["reference_s"].mean(), row["total_s"].mean()
+        axes.plot(
+            targets,
+            [reference + n * total for n in targets],
+            color=style.colour,
+            linestyle=style.line,
+            label=style.label,
+        )
+    axes.set_xscale("log", base=2)
+    axes.set_yscale("log")
+    axes.set_xticks(targets, [str(n) for n in targets])
+    yield _finished(
+        drawing,
+        view.scope.name("break-even", view.name),
+        f"{view.title}: seconds for so many targets, the reference network and all meta-training included, at 1/4 of "
+        f"the MACs; accuracies differ. {view.scope.conditions}.",
+    )
+
+
+def mask_distances(frame: pd.DataFrame, records: Mapping[str, Record], scope: Scope) -> Iterator[Figure]:
+    """A map of mean Jaccard distances between the masks of targets, for every row that left masks of several."""
+    for place, found in comparable_groups(records, frame):
+        targets = list(dict.fromkeys(record.job.target for record in found))
+        if len(targets) < 2:
+            continue
+        where = f"{place['variant']}, {place['network']} × {place['width']:g}, {_fraction(place['keep'])} of the MACs"
+        drawing, axes = _axes(f"Masks of {where}", "", "")
+        matrix = [[mean_distance(found, row, column) for column in targets] for row in targets]
+        numbers = [[float("nan") if value is None else value for value in row] for row in matrix]
+        axes.imshow(numbers, cmap="cividis_r", vmin=0)
+        axes.grid(visible=False)
+        axes.set_xticks(range(len(targets)), targets)
+        axes.set_yticks(range(len(targets)), targets)
+        top = max(value for row in matrix for value in row if value is not None)
+        for i, row in enumerate(matrix):
+            for j, value in enumerate(row):
+                text = "–" if value is None else f"{value:.3f}"
+                shade = "white" if value is not None and value > top / 2 else "black"
+                axes.text(j, i, text, ha="center", va="center", color=shade)
+        yield _finished(
+            drawing,
+            scope.name("masks", str(place["variant"]), f"{place['network']}-{place['width']:g}-{place['keep']:g}"),
+            f"Mean Jaccard distance between the masks of {where}; on the diagonal, draws of one target. "
+            f"{scope.conditions}.",
+        )
+
+
+def width_shares(rows: Iterable[Record], everything: Iterable[Record]) -> pd.Series[float]:
+    """Mean kept width of every group over the widest seen in `everything`: the dense one where it is among them."""
+    kept, widest = (pd.DataFrame([r.cost.widths for r in records if r.cost]) for records in (rows, everything))
+    return kept.mean() / widest.max()
+
+
+def colour_of(method: str) -> str:
+    """The method's colour, the same in every figure: by its place in the registry."""
+    names = list(registry.METHODS.targets())
+    return PALETTE[names.index(method) % len(PALETTE)] if method in names else PALETTE[-1]
+
+
+def _styles(frame: pd.DataFrame, records: Mapping[str, Record]) -> dict[Hashable, Style]:
+    """Rows of one colour differ in their markers, starts in their lines."""
+    styles: dict[Hashable, Style] = {}
+    used: dict[str, int] = {}
+    for row, group in frame.groupby(ROW, sort=False):
+        assert isinstance(row, tuple)
+        method, variant, start = map(str, row)
+        # A control that prunes by another method's mask has that method's colour.
+        lent = records[group["key"].iloc[0]].job.options.get("mask", method)
+        index = used[lent] = used.get(lent, -1) + 1
+        styles[row] = Style(f"{variant} ({start})", colour_of(lent), MARKERS[index % len(MARKERS)], LINES[start])
+    return styles
+
+
+def _interval(top1: pd.Series[float]) -> tuple[float, float]:
+    """Mean in percent and the half width of its 95 % interval; 0 where there are too few seeds."""
+    values = [100 * float(value) for value in top1]
+    half = student(values)[0] if len(values) >= LEAST_FOR_INTERVAL else 0.0
+    return sum(values) / len(values), half
+
+
+def _line(axes: Axes, points: Sequence[tuple[float, float, float]], style: Style) -> None:
+    x, means, halves = zip(*points, strict=True)
+    look: dict[str, Any] = {"color": style.colour, "marker": style.marker, "linestyle": style.line}
+    axes.errorbar(x, means, yerr=halves, capsize=2, markersize=4, label=style.label, **look)
+
+
+def _fraction(share: float) -> str:
+    return "1" if share == 1 else f"1/{1 / share:g}"
+
+
+def _slug(place: tuple[object, ...]) -> str:
+    return f"{place[0]}-{place[1]}-{place[2]:g}"
+
+
+def _plain_ticks(axes: Axes) -> None:
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _axes(title: str, x: str, y: str) -> tuple[Drawing, Axes]:
+    from matplotlib.figure import Figure as Drawing
+
+    drawing = Drawing(figsize=SIZE, layout="constrained")
+    axes = drawing.subplots()
+    axes.set(title=title, xlabel=x, ylabel=y)
+    axes.grid(alpha=0.3)
+    return drawing, axes
+
+
+def _finished(drawing: Drawing, name: str, caption: str) -> Figure:
+    """Saved twice; without dates or random identifiers, so that the same records give the same bytes."""
+    import matplotlib
+
+    axes = drawing.axes[0]
+    if axes.get_legend_handles_labels()[0]:
+        drawing.legend(fontsize="x-small", loc="outside right upper")
+    files = {}
+    with matplotlib.rc_context({"svg.hashsalt": name, "svg.fonttype": "path"}):
+        for kind, metadata in (("svg", {"Date": None, "Creator": None}), ("png", {"Software": None})):
+            buffer = io.BytesIO()
+            drawing.savefig(buffer, format=kind, dpi=150, metadata=metadata)
+            files[kind] = buffer.getvalue()
+    return Figure(name, caption, files["svg"], files["png"])
