@@ -40,6 +40,9 @@ class Format(StrEnum):
 
     MARKDOWN = "md"
     LATEX = "latex"
+    CSV = "csv"
+    HTML = "html"
+    FIGURES = "figures"
 
 
 SuiteName = Annotated[str, typer.Argument(metavar="SUITE", help="A suite file, or the name of one in suites/.")]
@@ -153,24 +156,23 @@ def report(
     suite: Annotated[
         str | None, typer.Argument(metavar="[SUITE]", help="A suite file or name; default: all in suites/.")
     ] = None,
-    formats: Annotated[list[Format] | None, typer.Option("--format", help="May be repeated.")] = None,
+    formats: Annotated[list[Format] | None, typer.Option("--format", help="May be repeated; default: all.")] = None,
     out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("reports"),
     results: Results = Path("results"),
 ) -> None:
-    """Write the tables of one suite or of all, and print them."""
+    """Write the tables, figures and page of one suite or of all, and print the tables."""
     from stampbench import suite as suites
     from stampbench.campaign import suite_files, suite_path
     from stampbench.report.write import write_report
     from stampbench.store import Store
 
     paths = [suite_path(suite)] if suite else suite_files()
-    chosen = [str(name) for name in formats or [Format.MARKDOWN]]
+    chosen = [str(name) for name in formats or Format]
     written = write_report([suites.load(path) for path in paths], Store(results), chosen, out)
     for path in written:
         if path.suffix == ".md":
             print(path.read_text(encoding="utf-8"))
-    for path in written:
-        print(f"wrote {path}")
+    print(f"wrote {len(written)} files to {out}")
 
 
 @app.command("list")

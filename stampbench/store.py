@@ -75,13 +75,13 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
     return pd.json_normalize([record.model_dump(mode="json") for record in records])
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Replaces a file's content in one step: written aside, flushed to the disk, then renamed."""
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Replaces a file's content in one step: written aside, flushed to the disk, then renamed. Text is UTF-8."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         Path(temporary).chmod(0o644)

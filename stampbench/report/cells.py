@@ -41,8 +41,8 @@ def job_frame(jobs: Sequence[Job], store: Store) -> pd.DataFrame:
 def cell_frame(jobs: pd.DataFrame) -> pd.DataFrame:
     """One row a cell, in order of first appearance, over the finished jobs of a `job_frame`.
 
-    Columns: `TABLE`, `VARIANT`, planned and done (seeds), outcome (what became of the other seeds, or ""),
-    and for each measure m its mean m, its sample deviation m_sd and its number of values m_n.
+    Columns: `TABLE`, `VARIANT`, planned and done (seeds), outcome (what became of the other seeds, or ""), keys (of the
+    finished records), and for each measure m its mean m, its sample deviation m_sd and its number of values m_n.
     """
     keys = [*TABLE, *VARIANT]
     rows = [
@@ -112,7 +112,8 @@ def _measures(record: Record, store: Store) -> dict[str, Any]:
 
 def _summary(group: pd.DataFrame) -> dict[str, Any]:
     done = group[group["status"] == "done"]
-    row: dict[str, Any] = {"planned": len(group), "done": len(done), "outcome": _shortfall(group)}
+    counts = {"planned": len(group), "done": len(done), "outcome": _shortfall(group)}
+    row: dict[str, Any] = counts | {"keys": tuple(done["key"])}
     for measure in MEASURES:
         summary = summarise(float(value) for value in done[measure].dropna())
         row |= {measure: summary.mean, f"{measure}_sd": summary.sd, f"{measure}_n": summary.n}

@@ -83,7 +83,8 @@ def _row(fields: Iterable[str]) -> str:
 
 
 def _entry(entry: Entry) -> str:
-    return escape(entry.text) + ("" if entry.note is None else _mark(entry.note))
+    text = rf"\textbf{{{escape(entry.text)}}}" if entry.strong else escape(entry.text)
+    return text + ("" if entry.note is None else _mark(entry.note))
 
 
 def _mark(index: int) -> str:

@@ -45,4 +45,5 @@ def _section(section: Section) -> str:
 
 
 def _entry(entry: Entry) -> str:
-    return escape(entry.text) + ("" if entry.note is None else f" {mark(entry.note)}")
+    text = f"**{escape(entry.text)}**" if entry.strong else escape(entry.text)
+    return text + ("" if entry.note is None else f" {mark(entry.note)}")

@@ -6,13 +6,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
+import pandas as pd
+
 from stampbench.job import Job, Precision
 from stampbench.record import Record
 from stampbench.report import published
 from stampbench.report.break_even import break_even_table
 from stampbench.report.cells import cell_frame, job_frame, options_in_words
-from stampbench.report.claims import claim_tables
+from stampbench.report.claims import Finding, claim_tables, findings
 from stampbench.report.equal import equal_tables
+from stampbench.report.figures import Figure, suite_figures
 from stampbench.report.masks import mask_tables
 from stampbench.report.published import published_table
 from stampbench.report.tables import Scope, Table, summary_table, target_tables
@@ -22,12 +25,32 @@ from stampbench.suite import Suite
 
 
 @dataclass(frozen=True)
+class Data:
+    """What a section was made from: its jobs, their records, the cells, and the claims as tested."""
+
+    scope: Scope
+    epochs: int
+    records: Mapping[str, Record]
+    frame: pd.DataFrame
+    cells: pd.DataFrame
+    findings: tuple[Finding | None, ...]
+
+
+@dataclass(frozen=True)
 class Section:
-    """Tables of one suite, preset and precision, and remarks under them, in plain text."""
+    """Tables of one suite, preset and precision, and remarks under them, in plain text; `data` is what is behind them."""
 
     title: str
     tables: tuple[Table, ...]
     remarks: tuple[str, ...]
+    data: Data | None = None
+
+    def figures(self) -> list[Figure]:
+        """Drawn anew at every call."""
+        if self.data is None:
+            return []
+        data = self.data
+        return suite_figures(data.frame, data.cells, data.records, data.scope, data.epochs)
 
 
 def suite_sections(suite: Suite, store: Store) -> list[Section]:
@@ -37,11 +60,6 @@ def suite_sections(suite: Suite, store: Store) -> list[Section]:
     """
     found = [section for preset in suite.presets for section in preset_sections(suite, preset, store)]
     return found if any(section.tables for section in found) else [_nothing(suite), *found]
-
-
-def suite_tables(suite: Suite, preset: str, store: Store) -> list[Table]:
-    """The preset's tables alone; none if it has no record."""
-    return [table for section in preset_sections(suite, preset, store) for table in section.tables]
 
 
 def preset_sections(suite: Suite, preset: str, store: Store) -> list[Section]:
@@ -61,24 +79,25 @@ def _section(suite: Suite, preset: str, jobs: Sequence[Job], records: dict[str, 
         *published.paper_sizes(records.values()),
         *_stale(jobs, store),
     ]
-    tables = _tables(suite, Scope.of(suite.name, preset, jobs), jobs, records, store) if records else []
-    return Section(title, tuple(tables), tuple(remarks))
-
-
-def _tables(
-    suite: Suite, scope: Scope, jobs: Sequence[Job], records: Mapping[str, Record], store: Store
-) -> list[Table]:
+    if not records:
+        return Section(title, (), tuple(remarks))
     frame = job_frame(jobs, store)
-    cells = cell_frame(frame)
+    epochs, scope = suite.preset(preset).protocol.epochs, Scope.of(suite.name, preset, jobs)
+    data = Data(scope, epochs, records, frame, cell_frame(frame), tuple(findings(suite, jobs, frame)))
+    return Section(title, tuple(_tables(data, store)), tuple(remarks), data)
+
+
+def _tables(data: Data, store: Store) -> list[Table]:
+    frame, cells, scope = data.frame, data.cells, data.scope
     tables = target_tables(frame, cells, scope)
     if cells["target"].nunique() > 1:
         tables = [summary_table(frame, cells, scope), *tables]
     optional = (break_even_table(cells, scope), published_table(published.load(store), frame, cells, scope))
     return [
         *tables,
-        *claim_tables(suite, jobs, frame, scope),
-        *equal_tables(cells, scope, suite.preset(scope.preset).protocol.epochs),
-        *mask_tables(records, frame, scope),
+        *claim_tables(data.findings, scope),
+        *equal_tables(cells, scope, data.epochs),
+        *mask_tables(data.records, frame, scope),
         *(table for table in optional if table is not None),
     ]
 

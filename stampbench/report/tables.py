@@ -27,21 +27,29 @@ class Column:
 
 @dataclass(frozen=True)
 class Entry:
-    """The text of one field, and the index of its footnote in the table's notes."""
+    """The text of one field, and the index of its footnote in the table's notes.
+
+    `strong` marks a difference whose corrected interval excludes zero, and nothing else.
+    """
 
     text: str
     note: int | None = None
+    strong: bool = False
 
 
 @dataclass(frozen=True)
 class Table:
-    """One table in plain text, unescaped. `name` serves as label and file name."""
+    """One table in plain text, unescaped. `name` serves as label and file name.
+
+    `sources` are the keys of the records behind each row, where rows are of records.
+    """
 
     name: str
     caption: str
     columns: tuple[Column, ...]
     rows: tuple[tuple[Entry, ...], ...]
     notes: tuple[str, ...] = ()
+    sources: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -105,6 +113,10 @@ def summary_table(jobs: pd.DataFrame, cells: pd.DataFrame, scope: Scope) -> Tabl
         columns=(*_headings(scope), *(Column(heading) for heading in headings)),
         rows=rows,
         notes=notes.texts,
+        sources=tuple(
+            tuple(key for place in places for key in found.get((*place, *variant), {"keys": ()})["keys"])
+            for variant in variants
+        ),
     )
 
 
@@ -172,6 +184,7 @@ def _target_table(jobs: pd.DataFrame, cells: pd.DataFrame, scope: Scope, network
         columns=(*_headings(scope), Column("n"), *(Column(_MEASURES[measure][0]) for measure in measures)),
         rows=rows,
         notes=notes.texts,
+        sources=tuple(cells["keys"]),
     )
 
 

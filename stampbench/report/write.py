@@ -1,25 +1,31 @@
-"""Writes reports: one file a suite and format."""
+"""Writes reports: tables in Markdown, LaTeX and CSV, figures in SVG and PNG, and the page."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import csv
+import io
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 from stampbench import registry
 from stampbench.errors import UserError
-from stampbench.report import latex, markdown
-from stampbench.report.sections import suite_sections
+from stampbench.report import latex, markdown, page
+from stampbench.report.figures import Figure
+from stampbench.report.sections import Section, suite_sections
+from stampbench.report.tables import Table
 from stampbench.store import Store, write_atomically
 from stampbench.suite import Suite
 
-FORMATS: Final = {"md": markdown, "latex": latex}
+FORMATS: Final = ("md", "latex", "csv", "html", "figures")
+Files = Iterator[tuple[str, str | bytes]]
 
 
 def write_report(suites: Sequence[Suite], store: Store, formats: Iterable[str], out: Path) -> list[Path]:
-    """Writes `out/<suite>.md` and `.tex` as asked; returns the paths. The same records give the same bytes.
+    """Writes what is asked for under `out`; returns the paths. The same records give the same bytes.
 
-    Raises `UserError` for an unknown format before anything is written.
+    `<suite>.md`, `.tex` and `.html`; `csv/<table>.csv`; `figures/<figure>.svg` and `.png`. Raises `UserError` for an
+    unknown format before anything is written.
     """
     chosen = list(dict.fromkeys(formats))
     for name in chosen:
@@ -27,9 +33,44 @@ def write_report(suites: Sequence[Suite], store: Store, formats: Iterable[str], 
             raise UserError(f"unknown report format {name!r}{registry.suggestion(name, FORMATS)}")
     written = []
     for suite in suites:
-        sections = suite_sections(suite, store)
-        for name in chosen:
-            path = out / f"{suite.name}{FORMATS[name].SUFFIX}"
-            write_atomically(path, FORMATS[name].document(sections))
-            written.append(path)
+        for name, content in _files(suite.name, suite_sections(suite, store), chosen):
+            write_atomically(out / name, content)
+            written.append(out / name)
     return written
+
+
+def _files(suite: str, sections: Sequence[Section], formats: Sequence[str]) -> Files:
+    drawn = [section.figures() if {"html", "figures"} & set(formats) else [] for section in sections]
+    for name in formats:
+        if name == "csv":
+            yield from _csv_files(sections)
+        elif name == "figures":
+            yield from _figure_files(drawn)
+        elif name == "html":
+            yield f"{suite}{page.SUFFIX}", page.document(sections, drawn)
+        else:
+            renderer = {"md": markdown, "latex": latex}[name]
+            yield f"{suite}{renderer.SUFFIX}", renderer.document(sections)
+
+
+def _csv_files(sections: Iterable[Section]) -> Files:
+    for section in sections:
+        for table in section.tables:
+            yield f"csv/{table.name}.csv", csv_text(table)
+
+
+def csv_text(table: Table) -> str:
+    """The table's headings and texts; what footnotes say stands in a last column."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow([*(column.heading for column in table.columns), "notes"])
+    for row in table.rows:
+        notes = [f"{entry.text}: {table.notes[entry.note]}" for entry in row if entry.note is not None]
+        writer.writerow([*(entry.text for entry in row), "; ".join(notes)])
+    return file.getvalue()
+
+
+def _figure_files(drawn: Iterable[Sequence[Figure]]) -> Files:
+    for figure in (figure for figures in drawn for figure in figures):
+        yield f"figures/{figure.name}.svg", figure.svg
+        yield f"figures/{figure.name}.png", figure.png

@@ -7,7 +7,7 @@ import pytest
 
 from stampbench.errors import SuiteError
 from stampbench.report.cells import job_frame
-from stampbench.report.claims import claim_tables, verdict
+from stampbench.report.claims import claim_tables, findings, verdict
 from stampbench.report.tables import Scope, Table
 from stampbench.statistics import Comparison
 from stampbench.store import Store
@@ -30,7 +30,7 @@ def tables_of(suite: Suite, store: Store, accuracies: dict[str, list[float]]) ->
     for job in jobs:
         if job.start != "target" and job.seed < len(accuracies.get(job.method, [])):
             store.put(factories.record(job, top1=accuracies[job.method][job.seed]))
-    return claim_tables(suite, jobs, job_frame(jobs, store), Scope.of("toys", "quick", jobs))
+    return claim_tables(findings(suite, jobs, job_frame(jobs, store)), Scope.of("toys", "quick", jobs))
 
 
 def texts(table: Table) -> list[dict[str, str]]:
@@ -52,6 +52,9 @@ def test_a_clear_win_a_clear_loss_and_no_difference(make_suite: MakeSuite, store
     assert random["p (sign flips)"] == f"{2 / 2**8:.3f}"
     assert (dense["verdict"], dense["difference"][:6]) == ("worse", "-10.00")
     assert (missing["verdict"], missing["n"], missing["difference"]) == ("too few seeds", "0", "–")
+    assert "1 better, 1 worse, 1 too few seeds;" in table.caption
+    assert [row[5].strong for row in table.rows] == [True, True, False]
+    assert [len(keys) for keys in table.sources] == [16, 16, 8]
 
 
 def test_the_correction_counts_every_row_of_the_table(make_suite: MakeSuite, store: Store) -> None:
