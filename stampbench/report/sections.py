@@ -38,7 +38,7 @@ class Data:
 
 @dataclass(frozen=True)
 class Section:
-    """Tables of one suite, preset and precision, and remarks under them, in plain text; `data` is what is behind them."""
+    """Tables of one suite, preset and precision, and remarks under them, in plain text; `data` is behind them."""
 
     title: str
     tables: tuple[Table, ...]
