@@ -1,7 +1,7 @@
 """The command line: `python -m stampbench`.
 
-Exit codes: 0 fine, 1 jobs failed, 2 wrong usage or missing data, 130 after Ctrl-C, 143 after SIGTERM. Nothing
-heavy is imported before a command needs it.
+Exit codes: 0 fine, 1 jobs failed or a gate did, 2 wrong usage or missing data, 130 after Ctrl-C, 143 after SIGTERM.
+Nothing heavy is imported before a command needs it.
 """
 
 from __future__ import annotations
@@ -173,6 +173,46 @@ def report(
         if path.suffix == ".md":
             print(path.read_text(encoding="utf-8"))
     print(f"wrote {len(written)} files to {out}")
+
+
+@app.command()
+def check(
+    suite: SuiteName,
+    preset: PresetName = None,
+    record: Annotated[bool, typer.Option("--record", help="Store these records as this device's baseline.")] = False,
+    junit: Annotated[Path | None, typer.Option(help="Write JUnit XML there.")] = None,
+    summary: Annotated[Path | None, typer.Option(help="Add a Markdown summary to that file.")] = None,
+    results: Results = Path("results"),
+) -> None:
+    """Compare a suite's records with the stored ones of this device: accuracy, speed, costs, draws."""
+    from stampbench import regress
+    from stampbench.campaign import Campaign
+    from stampbench.report import gate
+    from stampbench.store import Store, write_atomically
+
+    campaign = Campaign(suite, preset, Store(results))
+    records = campaign.store.of(campaign.jobs)
+    title = f"check of {campaign.suite.name}, preset {campaign.preset}"
+    if not records:
+        raise UserError(f"{title}: there is no record; run the suite first")
+    device = next(iter(records.values())).provenance.device
+    baseline = regress.baseline_of(results, campaign.suite.name, campaign.preset, device)
+    if record:
+        print(f"stored {regress.store_baseline(campaign.jobs, campaign.store, baseline)} records in {baseline.root}")
+        return
+    findings = regress.check(campaign.jobs, campaign.store, baseline)
+    if not findings:
+        print(f"{title}: no baseline for {device}; `--record` stores these records as one")
+        return
+    if junit:
+        write_atomically(junit, gate.junit(title, findings))
+    if summary:
+        with summary.open("a", encoding="utf-8") as file:
+            file.write(gate.summary(title, findings))
+    _show(gate.HEADINGS, [[f.where, f.what, f.before, f.now, f.verdict] for f in gate.notable(findings)])
+    print(f"\n{title}: {gate.tally(findings)}")
+    if any(finding.verdict == "fail" for finding in findings):
+        raise typer.Exit(1)
 
 
 @app.command("list")

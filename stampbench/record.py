@@ -124,6 +124,7 @@ class Record(_Part):
     seconds: Seconds | None = None
     peak_memory_mib: float | None = None
     gpu: Gpu | None = None
+    yardstick: list[float] = Field(default_factory=list, description="seconds of a fixed step, around training")
     speed: str | None = Field(default=None, description="key of the speed measurement of these widths on this device")
     artefacts: list[ArtefactUse] = Field(default_factory=list)
     digests: dict[str, str] = Field(default_factory=dict)

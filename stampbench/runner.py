@@ -38,6 +38,7 @@ from stampbench.measure.cost import CostModel
 from stampbench.measure.gpu import gpu_state
 from stampbench.measure.phases import PhaseClock
 from stampbench.measure.provenance import provenance
+from stampbench.measure.yardstick import yardstick
 from stampbench.networks.initial import build, initialise, initialise_head, place
 from stampbench.progress import Observer
 from stampbench.pruning.compact import compact, widths_of
@@ -148,6 +149,8 @@ def _run(job: Job, bench: Bench) -> Record:
         costs = _cost(job, cost, plan)
         pruned, masks = _realise(network, groups, plan, job, task)
     trainer = Trainer(pruned, loader, Recipe.of(protocol, protocol.learning_rate.of(job.start), protocol.epochs), masks)
+    with clock.phase("yardstick"):
+        before = yardstick(device)
     history = fit(
         trainer,
         lambda: evaluation_batches(task.validation, dataset, task.mean, task.std, EVALUATION_BATCH),
@@ -155,6 +158,8 @@ def _run(job: Job, bench: Bench) -> Record:
         lambda epoch, loss, top1: bench.observer.epoch(job.label, epoch, protocol.epochs, loss, top1),
     )
     gpu = gpu_state(device)
+    with clock.phase("yardstick"):
+        after = yardstick(device)
     with clock.phase("evaluate"):
         batches = evaluation_batches(test, dataset, task.mean, task.std, EVALUATION_BATCH)
         top1, top5 = evaluate(pruned, batches, protocol.precision)
@@ -174,6 +179,7 @@ def _run(job: Job, bench: Bench) -> Record:
         seconds=seconds,
         peak_memory_mib=peak,
         gpu=gpu,
+        yardstick=before + after,
         speed=_measured_speed(job, task, costs.widths, cost.widths, bench),
         artefacts=uses,
         digests=digests | loader.digests() | {"split": split_digest},

@@ -56,6 +56,39 @@ def compare(first: Mapping[int, float], second: Mapping[int, float]) -> Comparis
     return Comparison(n, statistics.fmean(differences), half_width, p, exact)
 
 
+def interval_of_mean(values: Sequence[float], confidence: float) -> tuple[float, float]:
+    """Mean, and half width of Student's interval."""
+    from scipy.stats import t
+
+    n = len(values)
+    return statistics.fmean(values), float(t.ppf(0.5 + confidence / 2, n - 1)) * statistics.stdev(values) / n**0.5
+
+
+def pooled_variance(cells: Sequence[Sequence[float]]) -> tuple[float, int]:
+    """Variance within cells, pooled, and its degrees of freedom; (0, 0) where no cell has two values."""
+    freedom = sum(len(cell) - 1 for cell in cells)
+    squares = sum((len(cell) - 1) * statistics.variance(cell) for cell in cells if len(cell) > 1)
+    return (squares / freedom, freedom) if freedom else (0.0, 0)
+
+
+def loss_beyond(
+    margin: float, before: Sequence[Sequence[float]], now: Sequence[Sequence[float]], variance: float, freedom: int
+) -> tuple[float, float]:
+    """Mean change over cells, and the one-sided p of a loss of no more than `margin` (Student's test).
+
+    `variance` is that of one value within a cell, pooled, with so many degrees of freedom; where it is 0, nothing is
+    left to chance.
+    """
+    from scipy.stats import t
+
+    pairs = list(zip(before, now, strict=True))
+    change = statistics.fmean(statistics.fmean(new) - statistics.fmean(old) for old, new in pairs)
+    error = (variance * sum(1 / len(old) + 1 / len(new) for old, new in pairs)) ** 0.5 / len(pairs)
+    if error == 0:
+        return change, 1.0 if change >= -margin else 0.0
+    return change, float(t.cdf((change + margin) / error, freedom))
+
+
 def student(differences: Sequence[float]) -> tuple[float, float]:
     """Half width of the 95 % interval of the mean, and the two-sided p of a mean of zero (Student 1908)."""
     from scipy.stats import t

@@ -8,12 +8,13 @@ import pytest
 from stampbench.contract import Granularity
 from stampbench.errors import UserError
 from stampbench.report import published
-from stampbench.report.sections import suite_sections, suite_tables
+from stampbench.report.sections import suite_sections
 from stampbench.report.tables import Table
 from stampbench.report.write import write_report
 from stampbench.store import Store
 from stampbench.suite import Suite
 from tests import factories
+from tests.report.tables_of import suite_tables
 
 ROOT = Path(__file__).parents[2]
 MakeSuite = Callable[..., Suite]

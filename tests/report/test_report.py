@@ -13,21 +13,17 @@ from stampbench.errors import UserError
 from stampbench.job import Job
 from stampbench.report import latex, markdown
 from stampbench.report.marks import mark
-from stampbench.report.sections import preset_sections, suite_sections
+from stampbench.report.sections import suite_sections
 from stampbench.report.tables import Column, Entry, Table
 from stampbench.report.write import write_report
 from stampbench.store import Store
 from stampbench.suite import Suite
 from tests import factories
+from tests.report.tables_of import suite_tables
 
 GOLDEN = Path(__file__).parent / "golden"
 ROOT = Path(__file__).parents[2]
 MakeSuite = Callable[..., Suite]
-
-
-def suite_tables(suite: Suite, preset: str, store: Store) -> list[Table]:
-    """The preset's tables alone; none if it has no record."""
-    return [table for section in preset_sections(suite, preset, store) for table in section.tables]
 
 
 def fill(suite: Suite, store: Store) -> list[Job]:

@@ -1,0 +1,137 @@
+"""The gate: fresh records against stored ones. What is exact must be equal, what is noisy must not be clearly worse."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean, median
+from typing import Literal
+
+from stampbench.job import Job
+from stampbench.record import Record
+from stampbench.seeding import digest_of_json
+from stampbench.statistics import interval_of_mean, loss_beyond, pooled_variance
+from stampbench.store import Store
+
+Verdict = Literal["pass", "fail", "inconclusive"]
+# A loss below this many points of top-1 accuracy is not worth an alarm.
+MARGIN = 0.5
+ALPHA = 0.005
+# The share by which training may become slower, on a GPU and on a CPU that others may be using too.
+GPU_TOLERANCE, CPU_TOLERANCE = 0.10, 0.30
+# Drawn as integers, so the same on every machine; the other digests are of floats.
+INDEX_DIGESTS = ("batch_order", "augmentation", "split")
+Pair = tuple[Record, Record]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was compared: where, what, how it was, how it is."""
+
+    where: str
+    what: str
+    before: str
+    now: str
+    verdict: Verdict
+
+
+def baseline_of(results: Path, suite: str, preset: str, device: str) -> Store:
+    """The stored records of a suite's preset on a device."""
+    return Store(results / "baselines" / f"{suite}-{preset}-{digest_of_json(device)[:8]}")
+
+
+def store_baseline(jobs: Sequence[Job], fresh: Store, baseline: Store) -> int:
+    """Replaces the baseline by the finished records of these jobs; returns how many there are."""
+    shutil.rmtree(baseline.root, ignore_errors=True)
+    done = [record for record in fresh.of(jobs).values() if record.status == "done"]
+    for record in done:
+        baseline.put(record)
+    return len(done)
+
+
+def check(jobs: Sequence[Job], fresh: Store, baseline: Store) -> list[Finding]:
+    """What comes of comparing the fresh records of these jobs with the baseline's; empty without a baseline."""
+    before, now = baseline.of(jobs), fresh.of(jobs)
+    pairs = [(old, now[key]) for key, old in before.items() if key in now and now[key].status == "done"]
+    compared = {old.key for old, _ in pairs}
+    return [
+        *(_lost(old, now.get(key)) for key, old in before.items() if key not in compared),
+        *(finding for pair in pairs for finding in _exact(*pair)),
+        *_accuracy(pairs),
+        *_speed(pairs),
+    ]
+
+
+def _lost(old: Record, new: Record | None) -> Finding:
+    now = "missing" if new is None else f"{new.status}: {new.reason}"
+    return Finding(old.job.label, "record", old.status, now, "fail")
+
+
+def _exact(old: Record, new: Record) -> Iterator[Finding]:
+    """What must not move: index draws and the dense cost anywhere; where the numerics match, every bit and cost."""
+    provenances = old.provenance, new.provenance
+    same_bits = len({p.fingerprint for p in provenances}) == 1 and all(p.deterministic for p in provenances)
+    digests = old.digests.keys() if same_bits else set(INDEX_DIGESTS) & old.digests.keys()
+    compared = {name: (old.digests[name], new.digests.get(name)) for name in sorted(digests)}
+    if same_bits and old.accuracy and new.accuracy:
+        compared["top-1"] = str(old.accuracy.top1), str(new.accuracy.top1)
+    if old.cost and new.cost:
+        costs = type(old.cost).model_fields.keys() if same_bits else {"dense_params", "dense_macs"}
+        compared |= {name: (str(getattr(old.cost, name)), str(getattr(new.cost, name))) for name in sorted(costs)}
+    moved = [(name, was, now) for name, (was, now) in compared.items() if was != now]
+    for name, was, now in moved:
+        yield Finding(old.job.label, name, was, str(now), "fail")
+    if not moved:
+        yield Finding(old.job.label, "draws and costs", "", "the same", "pass")
+
+
+def _accuracy(pairs: Iterable[Pair]) -> Iterator[Finding]:
+    """All cells together, then each alone with its share of the error rate; the deviation is pooled over all."""
+    cells: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for old, new in pairs:
+        if old.accuracy and new.accuracy:
+            cells[old.job.label.rpartition(", seed")[0]].append((100 * old.accuracy.top1, 100 * new.accuracy.top1))
+    if not cells:
+        return
+    before, now = ([[pair[side] for pair in cell] for cell in cells.values()] for side in (0, 1))
+    variance, freedom = pooled_variance([*before, *now])
+    alone = [([old], [new]) for old, new in zip(before, now, strict=True)]
+    for index, (where, (old_cells, new_cells)) in enumerate(
+        zip(("all cells together", *cells), [(before, now), *alone], strict=True)
+    ):
+        change, p = loss_beyond(MARGIN, old_cells, new_cells, variance, freedom)
+        alpha = ALPHA if index == 0 else ALPHA / len(cells)
+        was, is_now = (fmean(fmean(cell) for cell in side) for side in (old_cells, new_cells))
+        words = f"{is_now:.2f} ({change:+.2f}, p {p:.2g})"
+        yield Finding(where, "top-1 %", f"{was:.2f}", words, "fail" if p < alpha else "pass")
+
+
+def _speed(pairs: Iterable[Pair]) -> Iterator[Finding]:
+    """Training seconds in units of the yardstick timed beside it, over all jobs."""
+    timed = [(old, new) for old, new in pairs if old.yardstick and new.yardstick]
+    changes = [_relative_seconds(new) / _relative_seconds(old) for old, new in timed]
+    if len(changes) < 3:
+        return
+    on_gpu = any(new.provenance.device != new.provenance.cpu for _, new in timed)
+    tolerance = GPU_TOLERANCE if on_gpu else CPU_TOLERANCE
+    mean, half = interval_of_mean([math.log(change) for change in changes], 1 - 2 * ALPHA)
+    low, high = math.exp(mean - half), math.exp(mean + half)
+    words = f"× {math.exp(mean):.2f} ({low:.2f} to {high:.2f}; {1 + tolerance:.2f} is tolerated)"
+    verdict = speed_verdict(low, high, tolerance)
+    yield Finding("all jobs together", "training s in yardsticks", "× 1", words, verdict)
+
+
+def speed_verdict(low: float, high: float, tolerance: float) -> Verdict:
+    """Fails where all of the interval lies beyond the tolerance, passes where none does, else inconclusive."""
+    if low > 1 + tolerance:
+        return "fail"
+    return "pass" if high <= 1 + tolerance else "inconclusive"
+
+
+def _relative_seconds(record: Record) -> float:
+    assert record.seconds is not None
+    return record.seconds.train / median(record.yardstick)

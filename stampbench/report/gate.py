@@ -1,0 +1,56 @@
+"""What the gate found, for people and for CI: a table, a Markdown summary, JUnit XML."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from xml.etree import ElementTree
+
+from stampbench.regress import Finding
+from stampbench.report import markdown
+from stampbench.report.tables import Column, Entry, Table
+
+HEADINGS = ("where", "what", "before", "now", "verdict")
+VERDICTS = ("fail", "inconclusive", "pass")
+
+
+def notable(findings: Sequence[Finding]) -> list[Finding]:
+    """All but what passed without a number, the worst first."""
+    shown = [finding for finding in findings if finding.verdict != "pass" or finding.before]
+    return sorted(shown, key=lambda finding: VERDICTS.index(finding.verdict))
+
+
+def tally(findings: Sequence[Finding]) -> str:
+    """ "2 fail, 1 inconclusive, 30 pass"."""
+    counts = Counter(finding.verdict for finding in findings)
+    return ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS if counts[verdict])
+
+
+def summary(title: str, findings: Sequence[Finding]) -> str:
+    """A Markdown document: the tally, and a table of what is notable."""
+    rows = tuple(
+        tuple(Entry(text) for text in (f.where, f.what, f.before, f.now, f.verdict)) for f in notable(findings)
+    )
+    table = Table("gate", f"{title}: {tally(findings)}", tuple(Column(word, number=False) for word in HEADINGS), rows)
+    return f"## {markdown.escape(title)}\n\n{markdown.table(table)}"
+
+
+def junit(title: str, findings: Sequence[Finding]) -> str:
+    """One test case a finding; what is inconclusive counts as skipped."""
+    counts = Counter(finding.verdict for finding in findings)
+    suite = ElementTree.Element(
+        "testsuite",
+        name=title,
+        tests=str(len(findings)),
+        failures=str(counts["fail"]),
+        skipped=str(counts["inconclusive"]),
+    )
+    for finding in findings:
+        case = ElementTree.SubElement(suite, "testcase", classname=finding.where, name=finding.what)
+        words = f"before: {finding.before}; now: {finding.now}"
+        if finding.verdict == "fail":
+            ElementTree.SubElement(case, "failure", message=words)
+        elif finding.verdict == "inconclusive":
+            ElementTree.SubElement(case, "skipped", message=words)
+    ElementTree.indent(suite)
+    return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"

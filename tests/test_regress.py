@@ -1,0 +1,168 @@
+"""The gate is silent on noise and hears what moved."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from stampbench import regress
+from stampbench.job import Job
+from stampbench.record import Record
+from stampbench.regress import Finding, check
+from stampbench.report import gate
+from stampbench.store import Store
+from tests import factories
+
+# Ten cells of two seeds, as in the demo suite; deviations of its accuracies in points.
+METHODS = [f"method-{index}" for index in range(10)]
+DEVIATION = 1.2
+NOISE = 0.10
+
+
+def jobs() -> list[Job]:
+    return [factories.job(method, seed=seed) for method in METHODS for seed in range(2)]
+
+
+class MemoryStore:
+    """Records in memory, so that a thousand comparisons take seconds."""
+
+    def __init__(self, records: Iterable[Record]) -> None:
+        self._records = {record.key: record for record in records}
+
+    def of(self, jobs: Iterable[Job]) -> dict[str, Record]:
+        return {job.key: self._records[job.key] for job in jobs if job.key in self._records}
+
+
+def run_of(stream: random.Random, jobs: Iterable[Job], loss: float = 0.0, slower: float = 1.0) -> MemoryStore:
+    """A run on some machine of another fingerprint: accuracies of the cells' levels with seed noise, noisy clocks."""
+    fingerprint = f"{stream.getrandbits(64):016x}"
+    records = []
+    for index, job in enumerate(jobs):
+        top1 = 0.5 + 0.02 * (index // 2) + stream.gauss(0, DEVIATION / 100) - loss / 100
+        seconds = factories.seconds(train=30 * slower * (1 + stream.gauss(0, NOISE)))
+        yardstick = [0.01 * (1 + stream.gauss(0, NOISE)) for _ in range(10)]
+        provenance = factories.provenance(fingerprint=fingerprint)
+        records.append(factories.record(job, top1=top1, seconds=seconds, yardstick=yardstick, provenance=provenance))
+    return MemoryStore(records)
+
+
+def failures(findings: Iterable[Finding]) -> list[Finding]:
+    return [finding for finding in findings if finding.verdict == "fail"]
+
+
+def share_failing(comparisons: int, what: str, **change: float) -> float:
+    stream, wanted = random.Random(0), jobs()
+    count = 0
+    for _ in range(comparisons):
+        found = check(wanted, run_of(stream, wanted, **change), run_of(stream, wanted))
+        count += any(what in finding.what for finding in failures(found))
+    return count / comparisons
+
+
+def test_a_thousand_comparisons_of_noise_give_few_false_alarms() -> None:
+    assert share_failing(1000, "") <= 0.01
+
+
+def test_half_as_slow_again_is_caught() -> None:
+    assert share_failing(300, "training s", slower=1.5) >= 0.99
+
+
+def test_a_loss_of_three_deviations_is_caught() -> None:
+    assert share_failing(300, "top-1", loss=3 * DEVIATION) >= 0.99
+
+
+def test_a_gain_and_a_faster_run_pass() -> None:
+    assert share_failing(50, "", loss=-5.0, slower=0.5) == 0
+
+
+def changed(record: Record, **changes: object) -> Record:
+    return record.model_copy(update=changes)
+
+
+MOVED: dict[str, Callable[[Record], Record]] = {
+    "batch_order": lambda r: changed(r, digests=r.digests | {"batch_order": "0" * 16}),
+    "augmentation": lambda r: changed(r, digests=r.digests | {"augmentation": "0" * 16}),
+    "macs": lambda r: changed(r, cost=r.cost.model_copy(update={"macs": r.cost.macs + 1})),
+    "widths": lambda r: changed(r, cost=r.cost.model_copy(update={"widths": {}})),
+    "dense_params": lambda r: changed(r, cost=r.cost.model_copy(update={"dense_params": 1})),
+    "initial_weights": lambda r: changed(r, digests=r.digests | {"initial_weights": "0" * 16}),
+    "top-1": lambda r: changed(r, accuracy=r.accuracy.model_copy(update={"top1": r.accuracy.top1 + 1e-6})),
+}
+
+
+@pytest.mark.parametrize("what", MOVED)
+def test_what_must_be_exact_is_always_caught(what: str) -> None:
+    wanted = jobs()
+    before = [factories.record(job) for job in wanted]
+    now = [MOVED[what](before[0]), *before[1:]]
+    (finding,) = failures(check(wanted, MemoryStore(now), MemoryStore(before)))
+    assert (finding.where, finding.what) == (wanted[0].label, what)
+
+
+@pytest.mark.parametrize("what", ["widths", "macs", "initial_weights", "top-1"])
+def test_bits_may_differ_where_the_numerics_do(what: str) -> None:
+    wanted = jobs()
+    before = [factories.record(job) for job in wanted]
+    elsewhere = factories.provenance(fingerprint="0" * 16)
+    now = [changed(MOVED[what](record), provenance=elsewhere) for record in before]
+    assert failures(check(wanted, MemoryStore(now), MemoryStore(before))) == []
+
+
+@pytest.mark.parametrize("what", ["batch_order", "augmentation", "dense_params"])
+def test_draws_and_the_dense_network_are_the_same_everywhere(what: str) -> None:
+    wanted = jobs()
+    before = [factories.record(job) for job in wanted]
+    elsewhere = factories.provenance(fingerprint="0" * 16)
+    now = [changed(MOVED[what](record), provenance=elsewhere) for record in before]
+    assert len(failures(check(wanted, MemoryStore(now), MemoryStore(before)))) == len(wanted)
+
+
+def test_a_missing_and_a_failed_cell_are_caught() -> None:
+    wanted = jobs()
+    before = [factories.record(job) for job in wanted]
+    now = [factories.failed(wanted[0]), *before[2:]]
+    found = failures(check(wanted, MemoryStore(now), MemoryStore(before)))
+    assert [(f.where, f.now) for f in found] == [
+        (wanted[0].label, "failed: diverged loss"),
+        (wanted[1].label, "missing"),
+    ]
+
+
+def test_an_interval_across_the_tolerance_is_inconclusive() -> None:
+    assert regress.speed_verdict(1.31, 1.6, 0.3) == "fail"
+    assert regress.speed_verdict(1.2, 1.5, 0.3) == "inconclusive"
+    assert regress.speed_verdict(0.9, 1.29, 0.3) == "pass"
+
+
+def test_without_a_baseline_nothing_is_found(tmp_path: Path) -> None:
+    wanted = jobs()
+    fresh = MemoryStore(factories.record(job) for job in wanted)
+    assert check(wanted, fresh, Store(tmp_path / "nothing")) == []
+
+
+def test_a_stored_baseline_is_what_was_stored(tmp_path: Path) -> None:
+    wanted, fresh, baseline = jobs(), Store(tmp_path / "fresh"), regress.baseline_of(tmp_path, "demo", "demo", "CPU")
+    for job in wanted[1:]:
+        fresh.put(factories.record(job))
+    fresh.put(factories.failed(wanted[0]))
+    assert regress.store_baseline(wanted, fresh, baseline) == len(wanted) - 1
+    assert baseline.of(wanted) == {key: r for key, r in fresh.of(wanted).items() if r.status == "done"}
+    assert failures(check(wanted, fresh, baseline)) == []
+
+
+def test_reports_name_what_moved() -> None:
+    findings = [
+        Finding("a|b", "macs", "1", "2", "fail"),
+        Finding("all jobs together", "training s in yardsticks", "× 1", "× 1.2", "inconclusive"),
+        Finding("c", "draws and costs", "", "the same", "pass"),
+    ]
+    assert gate.tally(findings) == "1 fail, 1 inconclusive, 1 pass"
+    assert [finding.where for finding in gate.notable(findings)] == ["a|b", "all jobs together"]
+    assert r"a\|b" in gate.summary("check <of> demo", findings)
+    suite = ElementTree.fromstring(gate.junit("check <of> demo", findings))
+    assert suite.attrib == {"name": "check <of> demo", "tests": "3", "failures": "1", "skipped": "1"}
+    assert [len(case) for case in suite] == [1, 1, 0]
