@@ -13,7 +13,7 @@ from stampbench import registry
 from stampbench.record import Record
 from stampbench.report.cells import TABLE
 from stampbench.report.equal import level_of
-from stampbench.report.masks import comparable_groups, mean_distance
+from stampbench.report.masks import comparable_groups, mean_distance, place_in_words
 from stampbench.report.tables import Scope
 from stampbench.statistics import LEAST_FOR_INTERVAL, student
 
@@ -215,7 +215,7 @@ def mask_distances(frame: pd.DataFrame, records: Mapping[str, Record], scope: Sc
         targets = list(dict.fromkeys(record.job.target for record in found))
         if len(targets) < 2:
             continue
-        where = f"{place['variant']}, {place['network']} × {place['width']:g}, {_fraction(place['keep'])} of the MACs"
+        where = f"{place['variant']}, {place_in_words(place, scope)}"
         drawing, axes = _axes(f"Masks of {where}", "", "")
         matrix = [[mean_distance(found, row, column) for column in targets] for row in targets]
         numbers = [[float("nan") if value is None else value for value in row] for row in matrix]
@@ -231,7 +231,7 @@ def mask_distances(frame: pd.DataFrame, records: Mapping[str, Record], scope: Sc
                 axes.text(j, i, text, ha="center", va="center", color=shade)
         yield _finished(
             drawing,
-            scope.name("masks", str(place["variant"]), f"{place['network']}-{place['width']:g}-{place['keep']:g}"),
+            scope.name("masks", where),
             f"Mean Jaccard distance between the masks of {where}; on the diagonal, draws of one target. "
             f"{scope.conditions}.",
         )

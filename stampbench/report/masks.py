@@ -40,6 +40,12 @@ def comparable_groups(
             yield dict(zip(columns, place, strict=True)), found
 
 
+def place_in_words(place: Mapping[str, Any], scope: Scope) -> str:
+    """Network, share kept and, where schedules differ, epochs."""
+    schedule = f", {place['epochs']} epochs" if len(scope.epochs) > 1 else ""
+    return f"{place['network']} × {place['width']:g}, {place['keep']:g} of the {place['kind']}{schedule}"
+
+
 def mean_distance(records: Iterable[Record], row: str, column: str) -> float | None:
     """Mean over the pairs of records of these two targets that rest on the same artefacts; None without a pair."""
     distances = list(_distances(records, row, column))
@@ -55,7 +61,7 @@ def jaccard_distance(first: Mapping[str, str], second: Mapping[str, str]) -> flo
 
 def _matrix(place: Mapping[str, Any], records: Sequence[Record], scope: Scope) -> Table:
     targets, notes = list(dict.fromkeys(record.job.target for record in records)), Notes()
-    where = f"{place['network']} × {place['width']:g}, {place['keep']:g} of the {place['kind']}"
+    where = place_in_words(place, scope)
     return Table(
         name=scope.name("masks", str(place["variant"]), where),
         caption=f"Jaccard distance between the masks of {place['variant']} ({scope.suite}, {scope.preset} preset): "

@@ -1,0 +1,88 @@
+"""Figures show what the records say, in the same colours everywhere, and repeat to the byte."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from xml.etree import ElementTree
+
+import pytest
+
+from stampbench import registry
+from stampbench.report import figures
+from stampbench.report.figures import Figure, colour_of, width_shares
+from stampbench.report.sections import Section, preset_sections
+from stampbench.store import Store
+from stampbench.suite import Suite
+from tests import factories
+
+MakeSuite = Callable[..., Suite]
+
+
+def section(suite: Suite, store: Store, **fields: object) -> Section:
+    for job in suite.jobs("quick", "fp32"):
+        store.put(factories.record(job, top1=0.5 + 0.01 * job.seed + 0.2 * job.budget.keep, **fields))
+    (found,) = preset_sections(suite, "quick", store)
+    return found
+
+
+def names(drawn: list[Figure]) -> list[str]:
+    return [figure.name.removeprefix("toys-quick-").removesuffix("-fp32") for figure in drawn]
+
+
+def test_one_budget_has_no_trade_off_and_one_schedule_no_time(make_suite: MakeSuite, store: Store) -> None:
+    drawn = section(make_suite(), store).figures()
+    assert names(drawn) == ["accuracy-seconds-cifar10-vgg19-0.25", "widths-cifar10-vgg19-0.25-0.25"]
+
+
+def test_budgets_schedules_masks_and_reference_work_are_drawn(make_suite: MakeSuite, store: Store) -> None:
+    suite = make_suite(targets=["cifar10", "svhn"], methods=["magnitude"], budgets=[0.5, 0.25], epochs=[1, 2], seeds=4)
+    meta = factories.reference_use(0, seconds=50.0).model_copy(update={"kind": "meta-trained"})
+    drawn = section(suite, store, artefacts=[meta], notes={"mask": {"features.0": "f0"}}).figures()
+    assert names(drawn) == [
+        *(
+            f"{kind}-{target}-vgg19-0.25{budget}"
+            for target in ("cifar10", "svhn")
+            for kind, budget in [
+                ("accuracy-macs", ""),
+                ("accuracy-seconds", ""),
+                ("time-to-accuracy", ""),
+                ("widths", "-0.5"),
+                ("widths", "-0.25"),
+                ("break-even", ""),
+            ]
+        ),
+        *(
+            f"masks-magnitude-vgg19-0.25-{keep}-of-the-macs-{epochs}-epochs"
+            for epochs in (1, 2)
+            for keep in ("0.5", "0.25")
+        ),
+    ]
+
+
+def test_the_same_records_give_the_same_bytes(make_suite: MakeSuite, store: Store) -> None:
+    found = section(make_suite(budgets=[0.5, 0.25]), store)
+    for first, second in zip(found.figures(), found.figures(), strict=True):
+        assert (first.svg, first.png) == (second.svg, second.png)
+        assert first.png.startswith(b"\x89PNG") and ElementTree.fromstring(first.svg).tag.endswith("svg")
+
+
+def test_failed_records_are_not_drawn(make_suite: MakeSuite, store: Store) -> None:
+    suite = make_suite(methods=["magnitude"])
+    for job in suite.jobs("quick", "fp32"):
+        store.put(factories.failed(job))
+    (found,) = preset_sections(suite, "quick", store)
+    assert found.figures() == []
+
+
+def test_a_methods_colour_is_its_own_whatever_else_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    methods = list(registry.METHODS.targets())
+    colours = [colour_of(method) for method in methods]
+    assert len(set(colours)) == len(methods) <= len(figures.PALETTE)
+
+
+def test_widths_are_shares_of_the_widest() -> None:
+    dense = factories.record(factories.job("dense"))
+    small = factories.record(cost=factories.cost(widths={"features.0": 4, "features.1": 32}))
+    shares = width_shares([small], [dense, small])
+    assert dict(shares) == {"features.0": 4 / 16, "features.1": 1.0}

@@ -1,0 +1,188 @@
+"""The page: everything escaped, nothing fetched, and in a real browser it sorts, filters and fits."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stampbench.report import sections
+from stampbench.report.figures import Figure
+from stampbench.report.headline import headline
+from stampbench.report.sections import suite_sections
+from stampbench.report.write import write_report
+from stampbench.store import Store
+from stampbench.suite import Suite
+from tests import factories
+
+MakeSuite = Callable[..., Suite]
+NASTY = "<script>document.title='owned'</script>&\"'"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+@pytest.fixture
+def page(make_suite: MakeSuite, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A page of three rows on two targets, with a failed job, a claim and a figure, all of hostile text."""
+    drawn = Figure("figure", NASTY, b'<svg xmlns="http://www.w3.org/2000/svg" width="400" height="300"/>', b"")
+    monkeypatch.setattr(sections, "suite_figures", lambda *_: [drawn])
+    grid = {"targets": ["cifar10", "cifar100"], "methods": ["dense", "random", "magnitude"], "budgets": [0.5, 0.25]}
+    suite = make_suite(title=f"Toys {NASTY}", **grid)
+    claim = {"title": f"It wins {NASTY}", "subject": "magnitude", "against": ["random"]}
+    suite = Suite.model_validate(suite.model_dump() | {"claims": [claim]})
+    for index, job in enumerate(suite.jobs("quick", "fp32")):
+        if job.method == "random" and job.seed == 2:
+            store.put(factories.failed(job, f"diverged {NASTY}"))
+        else:
+            store.put(factories.record(job, top1=0.4 + index / 100))
+    (path,) = write_report([suite], store, ["html"], tmp_path / "out")
+    return path
+
+
+class Seen(HTMLParser):
+    """The tags of a page with their attributes."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+
+def test_nothing_that_came_from_outside_is_markup(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert "document.title=" in text
+    assert text.count("<script>") == 1
+    assert NASTY not in text
+
+
+def test_the_page_asks_for_nothing(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for tag, attributes in Seen(text).tags:
+        for name in ("src", "href", "srcset", "action", "data"):
+            value = attributes.get(name) or "#"
+            assert value.startswith(("#", "data:")), (tag, name, value)
+    assert not re.search(r"@import|url\(", text)
+
+
+def test_every_link_and_label_has_its_end(page: Path) -> None:
+    tags = Seen(page.read_text(encoding="utf-8")).tags
+    names = [attributes["id"] for _, attributes in tags if "id" in attributes]
+    assert len(names) == len(set(names))
+    for tag, attributes in tags:
+        if tag == "a":
+            assert (attributes["href"] or "").removeprefix("#") in names
+        if tag == "label":
+            assert attributes["for"] in names
+        if tag == "img":
+            assert attributes["alt"]
+
+
+def test_every_number_leads_to_its_records(page: Path, store: Store) -> None:
+    text = page.read_text(encoding="utf-8")
+    for record in store.records():
+        assert f'id="record-{record.key}"' in text
+        assert record.status != "done" or f'href="#record-{record.key}"' in text
+
+
+def test_the_headline_is_the_first_claims(make_suite: MakeSuite, store: Store) -> None:
+    suite = make_suite(methods=["random", "magnitude"], seeds=4)
+    claim = {"title": "It wins", "subject": "magnitude", "against": ["random"]}
+    suite = Suite.model_validate(suite.model_dump() | {"claims": [claim]})
+    assert headline(suite_sections(suite, store)) == "Nothing of this suite has been run yet."
+    for job in suite.jobs("quick", "fp32"):
+        store.put(factories.record(job, top1={"magnitude": 0.62}.get(job.method, 0.5) + 0.001 * (job.seed % 2)))
+    assert headline(suite_sections(suite, store)) == (
+        "It wins: magnitude (reference) was 1 better in 1 comparison paired by seed, Holm-corrected. The closest rival "
+        "is random (reference) on cifar10, vgg19 × 0.25 at 0.25 of the MACs: +12.00 ± 0.00 points (n = 4)."
+    )
+
+
+def test_without_a_claim_the_headline_is_the_highest_mean(make_suite: MakeSuite, store: Store) -> None:
+    suite = make_suite(methods=["dense", "random", "magnitude"], seeds=2)
+    for job in suite.jobs("quick", "fp32"):
+        store.put(factories.record(job, top1={"dense": 0.9, "magnitude": 0.6}.get(job.method, 0.5)))
+    assert headline(suite_sections(suite, store)) == (
+        "On cifar10-1000 with vgg19 × 0.25 at 0.25 of the MACs, magnitude (reference weights) has the highest mean "
+        "accuracy of the methods run: 60.00 ± 0.00 % (n = 2)."
+    )
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Headless Chromium, driven by Playwright."""
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        pytest.skip(f"no browser ({', '.join(BROWSERS)}) on PATH")
+    sync_api = pytest.importorskip("playwright.sync_api")
+    options = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
+    with sync_api.sync_playwright() as driver:
+        running = driver.chromium.launch(executable_path=found, args=[*options, "--disable-component-update"])
+        yield running
+        running.close()
+
+
+def opened(browser: Any, path: Path, width: int, scheme: str) -> tuple[Any, list[str]]:
+    """The page in a window of that width, and all that went wrong while it was there."""
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    view, complaints = context.new_page(), list[str]()
+    view.on("console", lambda message: complaints.append(f"console: {message.text}"))
+    view.on("pageerror", lambda error: complaints.append(f"error: {error}"))
+    view.on("request", lambda request: request.url.startswith(("file:", "data:")) or complaints.append(request.url))
+    view.goto(path.as_uri())
+    return view, complaints
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_fits_and_is_quiet(browser: Any, page: Path, width: int, scheme: str) -> None:
+    view, complaints = opened(browser, page, width, scheme)
+    assert view.evaluate("document.documentElement.scrollWidth") <= width
+    assert complaints == []
+    light = view.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert light == (scheme == "light")
+
+
+def column(view: Any, table: str, index: int) -> list[str]:
+    return view.locator(f"#{table} tbody tr:visible").evaluate_all(
+        "(rows, i) => rows.map(row => row.cells[i].innerText.trim())", index
+    )
+
+
+def test_it_sorts_by_mouse_and_keyboard_and_filters(browser: Any, page: Path) -> None:
+    view, complaints = opened(browser, page, 1280, "light")
+    table = view.locator("table[id]").nth(1).get_attribute("id").replace(".", "\\.")
+    headings = view.locator(f"#{table} thead th").all_inner_texts()
+    at = next(index for index, text in enumerate(headings) if text.startswith("top-1"))
+    button = view.locator(f"#{table} thead button").nth(at)
+
+    def numbers() -> list[float]:
+        return [float(text.split()[0]) for text in column(view, table, at)]
+
+    whole = numbers()
+    button.click()
+    assert numbers() == sorted(whole)
+    button.focus()
+    view.keyboard.press("Enter")
+    assert numbers() == sorted(whole, reverse=True)
+    assert view.locator(f"#{table} th").nth(at).get_attribute("aria-sort") == "descending"
+
+    view.locator(f'input[data-table="{table.replace(chr(92), "")}"]').fill("magnitude 1/2")
+    assert set(column(view, table, 0)) == {"magnitude"} and len(column(view, table, 0)) == 1
+    assert complaints == []
+
+
+def test_a_number_opens_its_record(browser: Any, page: Path) -> None:
+    view, complaints = opened(browser, page, 1280, "light")
+    view.locator("td details summary").first.click()
+    link = view.locator('a[href^="#record-"]').first
+    key = link.inner_text()
+    link.click()
+    assert view.locator(f"#record-{key}").is_visible()
+    assert complaints == []
