@@ -51,6 +51,12 @@ def benchmarks(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none")
+def check(session: nox.Session) -> None:
+    """The gate: `nox -s check -- demo` compares its records with the stored ones of this device."""
+    python(session, "-m", "stampbench", "check", *session.posargs)
+
+
+@nox.session(venv_backend="none")
 def report(session: nox.Session) -> None:
     """The tables of every suite from the records at hand; arguments after `--` go to `stampbench report`."""
     python(session, "-m", "stampbench", "report", *session.posargs)

@@ -182,6 +182,7 @@ def check(
     record: Annotated[bool, typer.Option("--record", help="Store these records as this device's baseline.")] = False,
     junit: Annotated[Path | None, typer.Option(help="Write JUnit XML there.")] = None,
     summary: Annotated[Path | None, typer.Option(help="Add a Markdown summary to that file.")] = None,
+    baselines: Annotated[Path, typer.Option(help="The folder of stored records.")] = Path("results/baselines"),
     results: Results = Path("results"),
 ) -> None:
     """Compare a suite's records with the stored ones of this device: accuracy, speed, costs, draws."""
@@ -196,7 +197,7 @@ def check(
     if not records:
         raise UserError(f"{title}: there is no record; run the suite first")
     device = next(iter(records.values())).provenance.device
-    baseline = regress.baseline_of(results, campaign.suite.name, campaign.preset, device)
+    baseline = regress.baseline_of(baselines, campaign.suite.name, campaign.preset, device)
     if record:
         print(f"stored {regress.store_baseline(campaign.jobs, campaign.store, baseline)} records in {baseline.root}")
         return

@@ -39,9 +39,9 @@ class Finding:
     verdict: Verdict
 
 
-def baseline_of(results: Path, suite: str, preset: str, device: str) -> Store:
+def baseline_of(baselines: Path, suite: str, preset: str, device: str) -> Store:
     """The stored records of a suite's preset on a device."""
-    return Store(results / "baselines" / f"{suite}-{preset}-{digest_of_json(device)[:8]}")
+    return Store(baselines / f"{suite}-{preset}-{digest_of_json(device)[:8]}")
 
 
 def store_baseline(jobs: Sequence[Job], fresh: Store, baseline: Store) -> int:

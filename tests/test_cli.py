@@ -299,3 +299,40 @@ def test_help_is_quick():
 
     # The best of three: a busy machine is no fault of the command's.
     assert min(seconds() for _ in range(3)) < 0.5
+
+
+def fill(folder: Path, **changes) -> list[Job]:
+    from stampbench import suite
+
+    jobs = suite.load(folder / "suites" / "toy.toml").jobs("quick", hardware.preferred_precision())
+    for job in jobs:
+        Store(folder / "results").put(factories.record(job, **changes))
+    return jobs
+
+
+def test_check_without_records_says_what_to_run(stampbench):
+    code, _, err = stampbench("check", "toy")
+    assert code == 2 and "run the suite first" in err
+
+
+def test_check_without_a_baseline_says_so_and_passes(stampbench, project):
+    fill(project)
+    code, out, _ = stampbench("check", "toy")
+    assert code == 0 and "no baseline for cpu" in out and "--record" in out
+
+
+def test_check_passes_on_what_it_stored_and_fails_on_what_moved(stampbench, project):
+    jobs = fill(project)
+    code, out, _ = stampbench("check", "toy", "--record")
+    assert code == 0 and f"stored {QUICK_JOBS} records" in out
+    code, out, _ = stampbench("check", "toy")
+    assert code == 0 and "fail" not in out
+
+    moved = factories.record(jobs[0], digests={"batch_order": "0" * 16})
+    Store(project / "results").put(moved)
+    reports = ["--junit", str(project / "out" / "check.xml"), "--summary", str(project / "summary.md")]
+    code, out, _ = stampbench("check", "toy", *reports)
+    assert code == 1
+    assert "batch_order" in out and jobs[0].label in out
+    assert "<failure" in (project / "out" / "check.xml").read_text()
+    assert "batch" in (project / "summary.md").read_text()
