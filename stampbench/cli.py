@@ -158,17 +158,25 @@ def report(
     ] = None,
     formats: Annotated[list[Format] | None, typer.Option("--format", help="May be repeated; default: all.")] = None,
     out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("reports"),
+    into: Annotated[
+        Path | None, typer.Option(help="Renew the tables that are marked in this file, and no more.")
+    ] = None,
     results: Results = Path("results"),
 ) -> None:
     """Write the tables, figures and page of one suite or of all, and print the tables."""
     from stampbench import suite as suites
     from stampbench.campaign import suite_files, suite_path
-    from stampbench.report.write import write_report
+    from stampbench.report.write import renew, write_report
     from stampbench.store import Store
 
     paths = [suite_path(suite)] if suite else suite_files()
+    loaded = [suites.load(path) for path in paths]
+    if into:
+        renew(into, loaded, Store(results))
+        print(f"renewed the tables in {into}")
+        return
     chosen = [str(name) for name in formats or Format]
-    written = write_report([suites.load(path) for path in paths], Store(results), chosen, out)
+    written = write_report(loaded, Store(results), chosen, out)
     for path in written:
         if path.suffix == ".md":
             print(path.read_text(encoding="utf-8"))

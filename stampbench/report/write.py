@@ -12,6 +12,7 @@ from stampbench import registry
 from stampbench.errors import UserError
 from stampbench.report import latex, markdown, page
 from stampbench.report.figures import Figure
+from stampbench.report.inserted import insert
 from stampbench.report.sections import Section, suite_sections
 from stampbench.report.tables import Table
 from stampbench.store import Store, write_atomically
@@ -37,6 +38,14 @@ def write_report(suites: Sequence[Suite], store: Store, formats: Iterable[str], 
             write_atomically(out / name, content)
             written.append(out / name)
     return written
+
+
+def renew(path: Path, suites: Sequence[Suite], store: Store) -> None:
+    """Fills the marked places of a Markdown file with the tables as they are now. Raises `UserError` as `insert` does."""
+    if not path.is_file():
+        raise UserError(f"there is no file {path} to renew tables in")
+    tables = [table for suite in suites for section in suite_sections(suite, store) for table in section.tables]
+    write_atomically(path, insert(path.read_text(encoding="utf-8"), tables))
 
 
 def _files(suite: str, sections: Sequence[Section], formats: Sequence[str]) -> Files:

@@ -11,10 +11,18 @@ from stampbench.store import Store
 from stampbench.suite import Suite
 from tests import factories
 
+METHODS = registry.METHODS
+
 
 @pytest.fixture(autouse=True)
 def toy_methods(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "METHODS", registry.Registry("method", factories.TOY_METHODS))
+
+
+@pytest.fixture
+def real_methods(toy_methods: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This project's methods again."""
+    monkeypatch.setattr(registry, "METHODS", METHODS)
 
 
 @pytest.fixture

@@ -1,0 +1,38 @@
+"""README's tables are those of the committed records."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from stampbench import suite as suites
+from stampbench.errors import UserError
+from stampbench.report.inserted import insert
+from stampbench.report.sections import suite_sections
+from stampbench.report.tables import Column, Entry, Table
+from stampbench.store import Store
+
+ROOT = Path(__file__).parents[2]
+TABLE = Table("cifar-quick", "A caption", (Column("x"),), ((Entry("1"),),))
+RENEWED = "a\n<!-- table: cifar-quick -->\n**A caption**\n\n|   x |\n|----:|\n|   1 |\n\n<!-- /table -->\nb\n"
+
+
+def test_what_is_marked_is_renewed_and_the_rest_left_alone() -> None:
+    empty = "a\n<!-- table: cifar-quick -->\n<!-- /table -->\nb\n"
+    assert insert(empty, [TABLE]) == RENEWED
+    assert insert(RENEWED.replace("|   1 |", "|   2 |"), [TABLE]) == RENEWED
+
+
+def test_an_unknown_name_is_refused() -> None:
+    with pytest.raises(UserError, match="did you mean 'cifar-quick'"):
+        insert("<!-- table: cifar-quik -->\n<!-- /table -->", [TABLE])
+
+
+@pytest.mark.usefixtures("real_methods")
+def test_readme_shows_the_committed_records() -> None:
+    readme, store = (ROOT / "README.md").read_text(encoding="utf-8"), Store(ROOT / "results")
+    loaded = [suites.load(path) for path in sorted((ROOT / "suites").glob("*.toml"))]
+    tables = [table for suite in loaded for section in suite_sections(suite, store) for table in section.tables]
+    assert insert(readme, tables) == readme, "run: python -m stampbench report --into README.md"
+    assert readme.count("<!-- table: ") >= 5
