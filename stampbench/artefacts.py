@@ -48,6 +48,17 @@ class Artefacts:
         self._write(spec, make(), provenance)
         return False
 
+    def of_any_data(self, spec: ArtefactSpec) -> ArtefactSpec | None:
+        """The spec of an artefact that is there and differs from this one in its data alone, or None."""
+        for root in (self.pool, self.cache):
+            for path in sorted(root.glob(f"*/{_DESCRIPTION}")):
+                held = Description.model_validate_json(path.read_bytes()).spec
+                if held.model_copy(update={"recipe": held.recipe | {"data": None}}) == spec.model_copy(
+                    update={"recipe": spec.recipe | {"data": None}}
+                ):
+                    return held
+        return None
+
     def load(self, spec: ArtefactSpec) -> Artefact:
         """The artefact, on the CPU. Raises `UserError` if it is missing or damaged."""
         folder = self.folder(spec)

@@ -46,7 +46,7 @@ def needs_of(jobs: Sequence[Job], custom: Mapping[str, CustomDataset], artefacts
     needs = Needs()
     for job in jobs:
         needs.add_images(job.target, job.protocol.train_images, artefact_seed(job.seed), custom)
-        for spec in needed_artefacts(job, method_of(job), custom):
+        for spec in needed_artefacts(job, method_of(job), custom, artefacts):
             if folder := artefacts.folder(spec):
                 needs.folders.add(folder)
             elif digest_of_spec(spec) not in needs.unmade:

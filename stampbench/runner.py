@@ -31,7 +31,7 @@ from stampbench.data import catalogue, packed
 from stampbench.data.catalogue import CustomDataset, Dataset
 from stampbench.data.loader import EpochLoader, evaluation_batches, training_batches
 from stampbench.data.split import make_task, test_split
-from stampbench.errors import UserError
+from stampbench.errors import DataError, UserError
 from stampbench.job import Job
 from stampbench.measure import memory, speed
 from stampbench.measure.cost import CostModel
@@ -219,7 +219,7 @@ def _artefacts(job: Job, method: Method, bench: Bench) -> tuple[list[ArtefactUse
     """What the job rests on, by kind, made outside the job's clock where it is missing."""
     uses: list[ArtefactUse] = []
     artefacts: dict[str, Artefact] = {}
-    for spec in needed_artefacts(job, method, bench.custom):
+    for spec in needed_artefacts(job, method, bench.custom, bench.artefacts):
         reused = bench.artefacts.ensure(
             spec,
             lambda spec=spec: _make(spec, job, method, artefacts, bench),  # type: ignore[misc]
@@ -232,12 +232,27 @@ def _artefacts(job: Job, method: Method, bench: Bench) -> tuple[list[ArtefactUse
     return uses, artefacts
 
 
-def needed_artefacts(job: Job, method: Method, custom: Mapping[str, CustomDataset]) -> list[ArtefactSpec]:
-    """The specs of what the job rests on, in the order in which it is made, each with the digest of its dataset."""
+def needed_artefacts(
+    job: Job, method: Method, custom: Mapping[str, CustomDataset], artefacts: Artefacts
+) -> list[ArtefactSpec]:
+    """The specs of what the job rests on, in the order in which it is made, each with the digest of its dataset.
+
+    Where a dataset is not at hand, an artefact that was made from it elsewhere will do; without either, `DataError`.
+    """
     start = pretraining.spec_of(job)
     specs = [*([start] if start else []), *method.artefacts(job)]
-    digests = {spec.dataset: packed.load(spec.dataset, custom).manifest.digest for spec in specs}
-    return [spec.model_copy(update={"recipe": spec.recipe | {"data": digests[spec.dataset]}}) for spec in specs]
+    return [_with_data(spec, custom, artefacts) for spec in specs]
+
+
+def _with_data(spec: ArtefactSpec, custom: Mapping[str, CustomDataset], artefacts: Artefacts) -> ArtefactSpec:
+    try:
+        digest = packed.manifest(spec.dataset, custom).digest
+    except DataError:
+        made = artefacts.of_any_data(spec)
+        if made is None:
+            raise
+        return made
+    return spec.model_copy(update={"recipe": spec.recipe | {"data": digest}})
 
 
 def _make(spec: ArtefactSpec, job: Job, method: Method, artefacts: Mapping[str, Artefact], bench: Bench) -> Artefact:

@@ -128,6 +128,9 @@ def test_an_artefact_at_hand_is_packed_in_place_of_its_images(folder):
     out = pack(folder)
     assert [path.name for path in (out / "cache" / "data").iterdir()] == ["digits-v1"]
     assert len(list((out / "cache" / "artefacts").iterdir())) == 1
+    # There the reference images can neither be found nor drawn.
+    there = run_elsewhere(folder, out / "cache", "there", refused_modules())
+    assert len(there) == 2 and {entry[0] for entry in there.values()} == {"done"}
 
 
 def test_what_is_done_is_not_packed(folder):

@@ -98,15 +98,27 @@ def load(name: str, custom: Mapping[str, CustomDataset] | None = None) -> Packed
 
     Raises `DataError` that says what is missing or damaged and what to run.
     """
+    return _read(_packed_folder(name, custom))
+
+
+def manifest(name: str, custom: Mapping[str, CustomDataset] | None = None) -> Manifest:
+    """The manifest of what `load` gives, without reading packed images."""
+    return _manifest(_packed_folder(name, custom))
+
+
+def _packed_folder(name: str, custom: Mapping[str, CustomDataset] | None) -> Path:
     dataset = resolve(name, custom)
     folder = _folder(dataset)
     if not (folder / _MANIFEST).is_file():
         found = sources.locate(dataset, _downloads())
         if found is None:
             raise sources.missing(dataset, folder)
-        whole = pack(dataset, found)
+        try:
+            whole = pack(dataset, found)
+        except ImportError as error:
+            raise DataError(f"{name}: reading its images needs the package {error.name}; install it") from error
         _write(whole.manifest, _tensors(whole), folder)
-    return _read(folder)
+    return folder
 
 
 def fetch(name: str, custom: Mapping[str, CustomDataset] | None = None) -> PackedDataset:

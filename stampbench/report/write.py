@@ -41,7 +41,7 @@ def write_report(suites: Sequence[Suite], store: Store, formats: Iterable[str], 
 
 
 def renew(path: Path, suites: Sequence[Suite], store: Store) -> None:
-    """Fills the marked places of a Markdown file with the tables as they are now. Raises `UserError` as `insert` does."""
+    """Fills the marked places of a Markdown file with the tables as they are. Raises `UserError` as `insert` does."""
     if not path.is_file():
         raise UserError(f"there is no file {path} to renew tables in")
     tables = [table for suite in suites for section in suite_sections(suite, store) for table in section.tables]
