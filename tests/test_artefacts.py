@@ -90,3 +90,12 @@ def test_what_fails_to_be_made_leaves_nothing(kept):
     with pytest.raises(RuntimeError):
         kept.ensure(spec(), fail, factories.provenance())
     assert not list(kept.pool.glob("*")) if kept.pool.exists() else True
+
+
+def test_one_made_from_other_data_is_found_by_all_else(kept):
+    made = spec(recipe={"epochs": 3, "data": "d" * 16})
+    kept.ensure(made, numbers, factories.provenance())
+    assert kept.of_any_data(spec()) == made
+    assert kept.of_any_data(spec(recipe={"epochs": 3, "data": "e" * 16})) == made
+    assert kept.of_any_data(spec(seed=1)) is None
+    assert kept.of_any_data(spec(recipe={"epochs": 4})) is None
