@@ -208,14 +208,14 @@ def test_report_prints_markdown_and_writes_files(stampbench, runs, project):
     stampbench("run", "toy")
     code, out, _ = stampbench("report", "toy", "--format", "md", "--format", "latex", "--out", "tables")
     assert code == 0 and "magnitude" in out and "| " in out
-    written = [line.removeprefix("wrote ") for line in out.splitlines() if line.startswith("wrote ")]
-    assert [Path(path).suffix for path in written] == [".md", ".tex"]
-    assert all(Path(path).is_file() for path in written)
+    assert "wrote 2 files to tables" in out
+    assert {path.name for path in Path("tables").iterdir()} == {"toy.md", "toy.tex"}
 
 
 def test_report_of_all_suites(stampbench):
     code, out, _ = stampbench("report", "--out", "tables")
-    assert code == 0 and "wrote tables" in out
+    assert code == 0 and "files to tables" in out
+    assert {path.name for path in Path("tables").iterdir()} == {"toy.md", "toy.tex", "toy.html"}
 
 
 @pytest.mark.parametrize(

@@ -139,7 +139,7 @@ def test_an_interrupted_write_leaves_nothing(mirror, cache, monkeypatch):
 
 def test_of_two_that_pack_at_once_the_first_wins(mirror, cache):
     first = packed.load("cifar10")
-    packed._write(first, cache / "data" / "cifar10-v1")
+    packed._write(first.manifest, packed._tensors(first), cache / "data" / "cifar10-v1")
     assert [entry.name for entry in (cache / "data").iterdir()] == ["cifar10-v1"]
 
 
