@@ -107,7 +107,7 @@ def _seconds(work: Callable[[], object], device: torch.device) -> float:
         work()
         done.record()
         done.synchronize()
-        return begun.elapsed_time(done) / 1000
+        return float(begun.elapsed_time(done)) / 1000
     start = time.perf_counter()
     work()
     return time.perf_counter() - start

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Final
 from xml.etree import ElementTree
 
-from stampbench.regress import Finding
+from stampbench.regress import Finding, Verdict
 from stampbench.report import markdown
 from stampbench.report.tables import Column, Entry, Table
 
 HEADINGS = ("where", "what", "before", "now", "verdict")
-VERDICTS = ("fail", "inconclusive", "pass")
+VERDICTS: Final[tuple[Verdict, ...]] = ("fail", "inconclusive", "pass")
 
 
 def notable(findings: Sequence[Finding]) -> list[Finding]:
