@@ -115,3 +115,12 @@ def test_learning_rates_belong_to_starts():
 def test_the_label_names_what_tells_jobs_apart():
     label = factories.job(seed=3).label
     assert all(part in label for part in ("magnitude", "reference", "cifar10", "vgg19", "0.25", "seed 3"))
+
+
+def test_strict_mode_leaves_the_key_as_it_was_and_fast_mode_changes_it():
+    strict, fast = (factories.job(protocol=factories.protocol(mode=mode)) for mode in ("strict", "fast"))
+    assert "mode" not in strict.model_dump_json() and '"mode":"fast"' in fast.model_dump_json()
+    assert strict.key == factories.job().key != fast.key
+    assert Job.model_validate_json(fast.model_dump_json()) == fast
+    specs = [ArtefactSpec.of(job, "pretrained", "reference", 1) for job in (strict, fast)]
+    assert [spec.recipe.get("mode") for spec in specs] == [None, "fast"]

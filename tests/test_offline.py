@@ -48,12 +48,7 @@ CARRIED = {"fvcore", "pydantic", "torch-pruning"}
 IMPORTED_AS = {"scikit-learn": "sklearn"}
 REFUSING = """
 import sys
-refused = {refused!r}
-class Refuse:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in refused:
-            raise ModuleNotFoundError(f"{{name}} is not on this machine")
-sys.meta_path.insert(0, Refuse())
+sys.modules.update(dict.fromkeys({refused!r}))
 from stampbench.cli import main
 main(sys.argv[1:])
 """

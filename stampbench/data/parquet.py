@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-
-import pyarrow as pa
-import pyarrow.parquet as pq
+from typing import TYPE_CHECKING
 
 from stampbench.contract import Split
 from stampbench.data.catalogue import Dataset
 from stampbench.data.decode import Encoded, collect
 from stampbench.errors import DataError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _SPLITS = {"train": ("train",), "test": ("test", "valid", "val")}
 
@@ -39,6 +40,10 @@ def _read(files: Sequence[Path], dataset: Dataset, folder: Path) -> Split:
 
 
 def _rows(file: Path, dataset: Dataset) -> Iterator[Encoded]:
+    # A machine whose data is packed needs no pyarrow.
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     try:
         schema = pq.read_schema(file)
         image = _column(schema, dataset.image_columns, file)
