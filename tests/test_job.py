@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from stampbench.contract import Start
+from stampbench.contract import ArtefactSpec, Start
 from stampbench.job import Job, LearningRates, Protocol, Reference
 from tests import factories
 
@@ -18,6 +18,7 @@ OTHER_VALUES = {
     "momentum": st.floats(0, 0.99),
     "weight_decay": st.floats(0, 1),
     "label_smoothing": st.floats(0, 0.99),
+    "mode": st.just("fast"),
     "warmup_epochs": st.floats(0, 100),
     "precision": st.sampled_from(["fp32", "bf16"]),
     "threads": st.integers(1, 256),

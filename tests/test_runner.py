@@ -213,3 +213,23 @@ def test_jobs_ignore_the_protocol_that_cannot_touch_them():
     same = {j.key for j in JOBS} & {j.key for j in changed.jobs("tiny", "fp32")}
     assert same == {j.key for j in JOBS if j.start is not Start.REFERENCE}
     assert isinstance(JOBS[0].protocol, Protocol)
+
+
+def test_strict_mode_takes_deterministic_algorithms_alone(pool):
+    job = JOBS[0]
+    before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
+    try:
+        for mode, strict in (("fast", False), ("strict", True)):
+            runner.configure(job.model_copy(update={"protocol": job.protocol.model_copy(update={"mode": mode})}))
+            assert torch.are_deterministic_algorithms_enabled() == strict
+            assert torch.backends.cudnn.benchmark == (not strict)
+    finally:
+        torch.use_deterministic_algorithms(before[0])
+        torch.backends.cudnn.benchmark = before[1]
+    assert all(record.provenance.deterministic for record in pool[1].values())
+
+
+def test_the_yardstick_is_timed_around_training_and_belongs_to_no_total(pool):
+    for record in pool[1].values():
+        assert len(record.yardstick) == 10 and min(record.yardstick) > 0
+        assert record.seconds.phases["yardstick"] >= sum(record.yardstick)
