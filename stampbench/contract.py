@@ -124,7 +124,8 @@ class ArtefactSpec(BaseModel):
     def of(cls, job: Job, kind: str, scope: str, epochs: int, **more: Any) -> ArtefactSpec:
         """What a job needs: trained for some epochs by its recipe, at fresh weights' rate, on the scope's dataset.
 
-        A reference-scope artefact depends on nothing of the target's. `more` joins the recipe.
+        A reference-scope artefact depends on nothing of the target's. `more` joins the recipe; what a method makes
+        itself has its `method_version` there.
         """
         protocol = job.protocol
         reference = protocol.reference if scope == "reference" else None

@@ -68,7 +68,7 @@ class MetaPruning(Method):
 
     def artefacts(self, job: Job) -> list[ArtefactSpec]:
         """The PruningNet, trained on the target."""
-        return [ArtefactSpec.of(job, KIND, "target", self.options.epochs)]
+        return [ArtefactSpec.of(job, KIND, "target", self.options.epochs, method_version=self.version)]
 
     def prepare(self, spec: ArtefactSpec, task: Task, artefacts: Mapping[str, Artefact], context: Context) -> Artefact:
         """Trains a PruningNet; its tensors are the state dict."""

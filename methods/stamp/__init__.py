@@ -85,7 +85,8 @@ class Stamp(Method):
         if self.options.weights == "random-masks":
             specs.append(meta_spec(job, RANDOM_MASKS, self.options))
         if self.options.look_at not in ("target", "noise"):
-            other = ArtefactSpec.of(job, OTHER_SET, "target", job.protocol.epochs, sets=self.options.sets)
+            made = {"sets": self.options.sets, "method_version": self.version}
+            other = ArtefactSpec.of(job, OTHER_SET, "target", job.protocol.epochs, **made)
             recipe = other.recipe | {"images": None, "validation_images": 0}
             specs.append(other.model_copy(update={"dataset": self.options.look_at, "recipe": recipe}))
         return specs
@@ -129,7 +130,7 @@ def meta_spec(job: Job, kind: str, options: MetaOptions) -> ArtefactSpec:
     if kind == RANDOM_MASKS:
         # No generator is trained then, so what it would look like makes no difference.
         meta |= {"masks": "random", "static": False, "shared": "updated"}
-    return ArtefactSpec.of(job, kind, "reference", job.protocol.reference.epochs, **meta)
+    return ArtefactSpec.of(job, kind, "reference", job.protocol.reference.epochs, method_version=Stamp.version, **meta)
 
 
 def meta_options(spec: ArtefactSpec) -> MetaOptions:

@@ -19,9 +19,8 @@ from methods.stamp.meta_training import (
     NETWORK,
     Mask,
     Shape,
-    cropped_logits,
+    gated_logits,
     make_generator,
-    masked_logits,
 )
 from methods.stamp.set_statistics import SetView, view_set
 from methods.stamp.sets import LabelledSet
@@ -66,7 +65,7 @@ def adapt(
 
     def under_generated_mask(images: Tensor) -> Tensor:
         gates = shape.gates(logits([next(one_by_one)]), budget.keep)
-        return masked_logits(adapted, shape.groups, gates, images, context.precision)
+        return gated_logits(adapted, shape.groups, gates, images, context.precision)
 
     if options.frozen_mask:
         mask = committed(logits, shape, budget, context).keep
@@ -82,7 +81,7 @@ def adapt(
 def under_mask(network: nn.Module, mask: Mask, shape: Shape, context: Context) -> Forward:
     """The forward pass of the network under a mask that stays."""
     placed = {name: kept.to(context.device) for name, kept in mask.items()}
-    return lambda images: cropped_logits(network, shape.groups, placed, images, context.precision)
+    return lambda images: gated_logits(network, shape.groups, placed, images, context.precision)
 
 
 def descend(

@@ -26,7 +26,6 @@ from stampbench.networks.initial import build, place
 from stampbench.pruning.allocate import allocate, fractional_ranks
 from stampbench.pruning.cropped import cropped_forward
 from stampbench.pruning.groups import Group, channel_groups
-from stampbench.pruning.masks import channel_gates
 from stampbench.training import autocast
 
 if TYPE_CHECKING:
@@ -43,7 +42,7 @@ GENERATOR = "generator."
 NETWORK = "network."
 # Normalised float32 images (n, 3, H, W) and their int64 labels (n,).
 Batch = tuple[Tensor, Tensor]
-# A bool (width,) for every group.
+# A gate (width,) for every group: bool, or float with a gradient.
 Mask = Mapping[str, Tensor]
 
 
@@ -206,7 +205,6 @@ class MetaTraining:
         return loss
 
     def _under_generated_masks(self, batches: Sequence[Batch], episode: Episode, stream: torch.Generator) -> Tensor:
-        images, labels = batches[-1]
         logits = self.generator(self._view(batches[0]), episode.keep)
         noisy = logistic_noise(logits.sum(), self._noise, stream)
         gates = self.shape.gates(noisy, episode.keep)
@@ -214,9 +212,7 @@ class MetaTraining:
             signs = torch.randint(2, (len(noisy),), generator=stream) * 2.0 - 1
             widths = self._width_gradient(noisy, signs, batches[-1], episode)
             logits.offsets.backward(widths, retain_graph=True)
-            # Removed channels' gates have gradients too, so this pass is the only one that runs at full width.
-            found = masked_logits(self.shared, self.shape.groups, gates, images, self.context.precision)
-            loss = episode.loss(found, labels)
+            loss = self._loss(batches[-1], episode, gates)
             loss.backward()  # type: ignore[no-untyped-call]
         return loss
 
@@ -238,11 +234,10 @@ class MetaTraining:
         images, labels = batch
         return view_set(self.reference, self.shape.groups, images[:SET], labels[:SET], self.context.precision)
 
-    def _loss(self, batch: Batch, episode: Episode, mask: Mask) -> Tensor:
+    def _loss(self, batch: Batch, episode: Episode, gates: Mask) -> Tensor:
         images, labels = batch
-        return episode.loss(
-            cropped_logits(self.shared, self.shape.groups, mask, images, self.context.precision), labels
-        )
+        found = gated_logits(self.shared, self.shape.groups, gates, images, self.context.precision)
+        return episode.loss(found, labels)
 
     @contextmanager
     def _adapted(self, support: Sequence[Batch], episode: Episode, mask: Mask) -> Iterator[None]:
@@ -277,26 +272,17 @@ class MetaTraining:
         """Share of the last batch's images whose nearest class mean, of the first batch, is their own."""
         images, labels = (torch.cat(parts) for parts in zip(batches[0], batches[-1], strict=True))
         with head_inputs(self.shared) as seen:
-            cropped_logits(self.shared, self.shape.groups, mask, images, self.context.precision)
+            gated_logits(self.shared, self.shape.groups, mask, images, self.context.precision)
         features, support = seen[0].float(), labels[: len(batches[0][1])]
         means = torch.stack([features[: len(support)][support == label].mean(0) for label in support.unique()])
         nearest = support.unique()[torch.cdist(features[len(support) :], means).argmin(1)]
         return float((nearest == labels[len(support) :]).float().mean())
 
 
-def masked_logits(
-    network: nn.Module, groups: Sequence[Group], gates: Mapping[str, Tensor], images: Tensor, precision: str
-) -> Tensor:
-    """Float32 logits of the network under gates."""
-    with channel_gates(network, groups, gates), autocast(images.device, precision):
-        logits: Tensor = network(images).float()
-    return logits
-
-
-def cropped_logits(network: nn.Module, groups: Sequence[Group], mask: Mask, images: Tensor, precision: str) -> Tensor:
-    """The same without the channels that a mask removes, at the cost of those it keeps."""
+def gated_logits(network: nn.Module, groups: Sequence[Group], gates: Mask, images: Tensor, precision: str) -> Tensor:
+    """Float32 logits of the network under gates, at the cost of the channels that they keep."""
     with autocast(images.device, precision):
-        return cropped_forward(network, groups, mask, images).float()
+        return cropped_forward(network, groups, gates, images).float()
 
 
 @torch.no_grad()

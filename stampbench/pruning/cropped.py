@@ -11,37 +11,50 @@ from torch.func import functional_call
 from stampbench.pruning.groups import Group
 
 STATISTICS = ("running_mean", "running_var")
+# Slices are filled up to multiples of this with silenced channels: every new shape has its kernels made anew, and odd
+# ones are slow.
+STEP = 16
 
 
-def cropped_forward(network: nn.Module, groups: Sequence[Group], keep: Mapping[str, Tensor], images: Tensor) -> Tensor:
-    """Logits of the network without the channels whose bool `keep` (width,) is false, at most all of a group.
+def cropped_forward(network: nn.Module, groups: Sequence[Group], gates: Mapping[str, Tensor], images: Tensor) -> Tensor:
+    """Logits of the network without the channels of gate zero; gates are (width,) for every group, bool or float.
 
-    Equals the gated network's, in train mode too: batch norm's running statistics of kept channels move alike.
+    Equals the gated network's, and so do all gradients, those of gates included: a channel gated to zero before its
+    ReLU has none. In train mode batch norm's running statistics of kept channels move alike.
     """
     tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
-    kept = {group.name: keep[group.name].nonzero().flatten() for group in groups}
+    sliced = {group.name: _filled(gates[group.name] != 0) for group in groups}
     for group in groups:
-        _crop(tensors, group, kept[group.name])
+        _crop(tensors, group, sliced[group.name], gates[group.name])
     logits: Tensor = functional_call(network, tensors, (images,))
     if network.training:
-        _write_statistics(network, groups, kept, tensors)
+        _write_statistics(network, groups, sliced, tensors)
     return logits
 
 
-def _crop(tensors: dict[str, Tensor], group: Group, kept: Tensor) -> None:
+def _filled(keep: Tensor) -> Tensor:
+    """Indices of the kept channels and of the first others that fill them up to a multiple of `STEP`, ascending."""
+    count = min(len(keep), -(-int(keep.sum()) // STEP) * STEP)
+    return keep.to(torch.int8).argsort(descending=True, stable=True)[:count].sort().values
+
+
+def _crop(tensors: dict[str, Tensor], group: Group, sliced: Tensor, gate: Tensor) -> None:
     written = [f"{name}.{part}" for name in group.producers for part in ("weight", "bias")]
     written += [f"{name}.{part}" for name in group.norms for part in ("weight", "bias", *STATISTICS)]
     for name in written:
         if name in tensors:
-            tensors[name] = tensors[name].index_select(0, kept)
+            tensors[name] = tensors[name].index_select(0, sliced)
+    # The gate of a norm's output is a factor of its scale and shift; it silences what only fills up.
+    for name in (f"{norm}.{part}" for norm in group.norms for part in ("weight", "bias")):
+        tensors[name] = tensors[name] * gate[sliced].to(tensors[name])
     for name in group.consumers:
-        tensors[f"{name}.weight"] = tensors[f"{name}.weight"].index_select(1, kept)
+        tensors[f"{name}.weight"] = tensors[f"{name}.weight"].index_select(1, sliced)
 
 
 @torch.no_grad()
 def _write_statistics(
-    network: nn.Module, groups: Sequence[Group], kept: Mapping[str, Tensor], tensors: Mapping[str, Tensor]
+    network: nn.Module, groups: Sequence[Group], sliced: Mapping[str, Tensor], tensors: Mapping[str, Tensor]
 ) -> None:
     for group in groups:
         for name in (f"{norm}.{part}" for norm in group.norms for part in STATISTICS):
-            network.get_buffer(name).index_copy_(0, kept[group.name], tensors[name])
+            network.get_buffer(name).index_copy_(0, sliced[group.name], tensors[name])

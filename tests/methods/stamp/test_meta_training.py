@@ -5,7 +5,7 @@ import torch
 
 from methods.stamp import META_TRAINED, MetaOptions, Stamp, meta_training
 from methods.stamp.adaptation import permutations
-from methods.stamp.meta_training import GENERATOR, NETWORK, MetaTraining, Shape, masked_logits, recalibrate
+from methods.stamp.meta_training import GENERATOR, NETWORK, MetaTraining, Shape, gated_logits, recalibrate
 from methods.stamp.sets import draw_sets
 from stampbench.checkpoint import Checkpoint
 from stampbench.contract import Artefact, Budget
@@ -63,7 +63,7 @@ def test_kept_channels_gates_cannot_tell_their_groups_width():
     for norm in network.modules():
         if isinstance(norm, torch.nn.BatchNorm2d):
             norm.eps = 1e-12
-    loss = masked_logits(network, run.shape.groups, gates, images, "fp32").square().mean()
+    loss = gated_logits(network, run.shape.groups, gates, images, "fp32").square().mean()
     gradients = torch.autograd.grad(loss, list(gates.values()))
     for group, gradient in list(zip(run.shape.groups, gradients, strict=True))[:-1]:
         assert gradient[1::2].sum().abs() < 1e-5 * gradient[1::2].abs().sum(), group.name
