@@ -37,7 +37,7 @@ def break_even_table(cells: pd.DataFrame, scope: Scope) -> Table | None:
         name=scope.name("break-even"),
         caption=f"When the reference side has paid for itself ({scope.suite}, {scope.preset} preset): seconds more "
         "there than the other takes, seconds less a target, and from how many targets on the sum is smaller; "
-        f"{scope.conditions}. Accuracies differ: see the tables above.",
+        f"{scope.setting}. Accuracies differ: see the tables above.",
         columns=tuple(Column(word, number=word in words[4:]) for word in words),
         rows=rows,
     )

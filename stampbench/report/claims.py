@@ -73,7 +73,7 @@ def _claim_table(finding: Finding, index: int, scope: Scope) -> Table:
         name=scope.name(f"claim-{index}"),
         caption=f"{finding.title} ({scope.suite}, {scope.preset} preset): {finding.subject} minus the other, points of "
         f"top-1 accuracy with the paired 95 % interval; a verdict needs a Holm-corrected p below {SIGNIFICANT:g} over "
-        f"the rows of this table: {finding.tally}; {scope.conditions}.",
+        f"the rows of this table: {finding.tally}; {scope.setting}.",
         columns=tuple(Column(word, number=word in words[4:8]) for word in words),
         rows=tuple(_row(line, p, notes) for line, p in pairs),
         notes=notes.texts,

@@ -63,7 +63,7 @@ def _compression(cells: pd.DataFrame, scope: Scope, epochs: int) -> Iterator[Tab
         name=scope.name("equal-accuracy"),
         caption=f"Compression at equal accuracy ({scope.suite}, {scope.preset} preset): the smallest share of MACs and "
         "of parameters whose mean accuracy reaches that of magnitude pretrained on the target at 1/4 of the MACs, "
-        f"linear in the logarithm of the share between measured budgets; {scope.conditions}.",
+        f"linear in the logarithm of the share between measured budgets; {scope.setting}.",
         columns=tuple(Column(word, number=word.endswith("%")) for word in words),
         rows=tuple(rows),
     )
@@ -101,7 +101,7 @@ def _time(cells: pd.DataFrame, scope: Scope, epochs: int) -> Iterator[Table]:
         name=scope.name("time-to-accuracy"),
         caption=f"Time to accuracy ({scope.suite}, {scope.preset} preset): the least mean of all seconds on the target "
         "whose final accuracy reaches that of magnitude pretrained on the target at 1/4 of the MACs; "
-        f'"> t" where no schedule does; {scope.conditions}.',
+        f'"> t" where no schedule does; {scope.setting}.',
         columns=tuple(Column(word, number=word not in head_words) for word in words),
         rows=tuple(to_accuracy),
     )
@@ -109,7 +109,7 @@ def _time(cells: pd.DataFrame, scope: Scope, epochs: int) -> Iterator[Table]:
         name=scope.name("equal-time"),
         caption=f"Equal total time ({scope.suite}, {scope.preset} preset): top-1 accuracy in %, mean ± sd, of the "
         "longest schedule that ends within so many seconds on the target, pretraining and pruning included; "
-        f"{scope.conditions}.",
+        f"{scope.setting}.",
         columns=tuple(
             Column(word, number=word not in head_words) for word in (*head_words, *(f"{t} s" for t in limits))
         ),

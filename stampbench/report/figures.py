@@ -112,7 +112,7 @@ def accuracy_against_macs(view: _View) -> Iterator[Figure]:
         drawing,
         view.scope.name("accuracy-macs", view.name),
         f"{view.title}: accuracy against the share of MACs kept; bars are 95 % intervals of the mean over seeds (from "
-        f"{LEAST_FOR_INTERVAL} seeds on), level lines the dense networks. {view.scope.conditions}.",
+        f"{LEAST_FOR_INTERVAL} seeds on), level lines the dense networks. {view.scope.setting}.",
     )
 
 
@@ -136,7 +136,7 @@ def accuracy_against_seconds(view: _View) -> Iterator[Figure]:
         drawing,
         view.scope.name("accuracy-seconds", view.name),
         f"{view.title}: accuracy against all the seconds that a target takes; beside each point the share of MACs "
-        f"kept; bars are 95 % intervals of the mean over seeds. {view.scope.conditions}.",
+        f"kept; bars are 95 % intervals of the mean over seeds. {view.scope.setting}.",
     )
 
 
@@ -178,7 +178,7 @@ def kept_widths(view: _View, records: Mapping[str, Record]) -> Iterator[Figure]:
             drawing,
             view.scope.name("widths", view.name, f"{float(str(keep)):g}"),
             f"{view.title}: share of every group's channels kept at {share} of the MACs, mean over seeds. "
-            f"{view.scope.conditions}.",
+            f"{view.scope.setting}.",
         )
 
 
@@ -205,7 +205,7 @@ def break_even(view: _View) -> Iterator[Figure]:
         drawing,
         view.scope.name("break-even", view.name),
         f"{view.title}: seconds for so many targets, the reference network and all meta-training included, at 1/4 of "
-        f"the MACs; accuracies differ. {view.scope.conditions}.",
+        f"the MACs; accuracies differ. {view.scope.setting}.",
     )
 
 
@@ -233,7 +233,7 @@ def mask_distances(frame: pd.DataFrame, records: Mapping[str, Record], scope: Sc
             drawing,
             scope.name("masks", where),
             f"Mean Jaccard distance between the masks of {where}; on the diagonal, draws of one target. "
-            f"{scope.conditions}.",
+            f"{scope.setting}.",
         )
 
 

@@ -65,7 +65,8 @@ def _matrix(place: Mapping[str, Any], records: Sequence[Record], scope: Scope) -
     return Table(
         name=scope.name("masks", str(place["variant"]), where),
         caption=f"Jaccard distance between the masks of {place['variant']} ({scope.suite}, {scope.preset} preset): "
-        f"{where}; means over pairs that rest on the same artefacts; on the diagonal, draws of one target.",
+        f"{where}; means over pairs that rest on the same artefacts; on the diagonal, draws of one target; "
+        f"{scope.setting}.",
         columns=(Column("target", number=False), *(Column(target) for target in targets)),
         rows=tuple(
             (Entry(row), *(_entry(mean_distance(records, row, column), notes) for column in targets)) for row in targets

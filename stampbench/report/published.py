@@ -149,7 +149,7 @@ def published_table(sources: Iterable[Source], jobs: pd.DataFrame, cells: pd.Dat
     return Table(
         name=scope.name("published"),
         caption=f"Published numbers beside ours ({scope.suite}, {scope.preset} preset): top-1 accuracy in %, mean ± sd "
-        f"where given; {scope.conditions}. Only rows whose setting is the same can be compared.",
+        f"where given; {scope.setting}. Only rows whose setting is the same can be compared.",
         columns=tuple(Column(word, number=word in numbers) for word in words),
         rows=rows,
         notes=notes.texts,

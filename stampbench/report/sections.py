@@ -82,7 +82,7 @@ def _section(suite: Suite, preset: str, jobs: Sequence[Job], records: dict[str, 
     if not records:
         return Section(title, (), tuple(remarks))
     frame = job_frame(jobs, store)
-    epochs, scope = suite.preset(preset).protocol.epochs, Scope.of(suite.name, preset, jobs)
+    epochs, scope = suite.preset(preset).protocol.epochs, Scope.of(suite.name, preset, jobs, frame)
     data = Data(scope, epochs, records, frame, cell_frame(frame), tuple(findings(suite, jobs, frame)))
     return Section(title, tuple(_tables(data, store)), tuple(remarks), data)
 

@@ -54,17 +54,26 @@ class Table:
 
 @dataclass(frozen=True)
 class Scope:
-    """What one set of tables shows; but for its length, in `epochs`, the protocol is the same in all of its jobs."""
+    """What one set of tables shows; but for its length, in `epochs`, the protocol is the same in all of its jobs.
+
+    `place` says which images and devices there were.
+    """
 
     suite: str
     preset: str
     job: Job
     epochs: tuple[int, ...]
+    place: str
 
     @classmethod
-    def of(cls, suite: str, preset: str, jobs: Sequence[Job]) -> Scope:
-        """The scope of these jobs."""
-        return cls(suite, preset, jobs[0], tuple(sorted({job.protocol.epochs for job in jobs})))
+    def of(cls, suite: str, preset: str, jobs: Sequence[Job], frame: pd.DataFrame) -> Scope:
+        """The scope of these jobs; `frame` is their `job_frame`."""
+        return cls(suite, preset, jobs[0], tuple(sorted({job.protocol.epochs for job in jobs})), _place(frame))
+
+    @property
+    def setting(self) -> str:
+        """The conditions, the training images of each target, and the devices."""
+        return f"{self.conditions}; {self.place}"
 
     def name(self, *parts: str) -> str:
         """A label made of letters, digits, dots and hyphens."""
@@ -235,6 +244,12 @@ def _caption(jobs: pd.DataFrame, scope: Scope, subject: str) -> str:
         "Accuracy on test images, mean ± sd over n seeds; the other columns are means; "
         "speed-ups are over the dense network."
     )
+
+
+def _place(jobs: pd.DataFrame) -> str:
+    used = jobs.dropna(subset="train").drop_duplicates(["display_name", "train"])
+    images = [f"{name} {count:,.0f}" for name, count in zip(used["display_name"], used["train"], strict=True)]
+    return f"training images: {', '.join(images) or 'unknown'}; {_devices(jobs)}"
 
 
 def _display_name(jobs: pd.DataFrame, target: str) -> str:

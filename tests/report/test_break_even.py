@@ -30,7 +30,8 @@ def test_seconds_on_the_reference_side_over_seconds_saved_on_each_target(store: 
         put(store, 70.0, [], start=Start.TARGET),
         put(store, 15.0, [pretrained], options={"scope": "global"}),
     ]
-    table = break_even_table(cell_frame(job_frame(jobs, store)), Scope.of("toys", "quick", jobs))
+    frame = job_frame(jobs, store)
+    table = break_even_table(cell_frame(frame), Scope.of("toys", "quick", jobs, frame))
     assert table is not None
     found = [tuple(entry.text for entry in row[-3:]) for row in table.rows]
     assert found == [("300", "6.0", "50"), ("500", "50.0", "10"), ("300", "-5.0", "never")]
@@ -38,7 +39,8 @@ def test_seconds_on_the_reference_side_over_seconds_saved_on_each_target(store: 
 
 def test_nothing_to_pay_back_is_no_table(store: Store) -> None:
     jobs = [put(store, 20.0, [use("pretrained", 200.0)])]
-    assert break_even_table(cell_frame(job_frame(jobs, store)), Scope.of("toys", "quick", jobs)) is None
+    frame = job_frame(jobs, store)
+    assert break_even_table(cell_frame(frame), Scope.of("toys", "quick", jobs, frame)) is None
 
 
 @pytest.mark.parametrize(

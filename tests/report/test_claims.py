@@ -30,7 +30,8 @@ def tables_of(suite: Suite, store: Store, accuracies: dict[str, list[float]]) ->
     for job in jobs:
         if job.start != "target" and job.seed < len(accuracies.get(job.method, [])):
             store.put(factories.record(job, top1=accuracies[job.method][job.seed]))
-    return claim_tables(findings(suite, jobs, job_frame(jobs, store)), Scope.of("toys", "quick", jobs))
+    frame = job_frame(jobs, store)
+    return claim_tables(findings(suite, jobs, frame), Scope.of("toys", "quick", jobs, frame))
 
 
 def texts(table: Table) -> list[dict[str, str]]:

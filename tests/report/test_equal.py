@@ -44,7 +44,8 @@ def test_a_reached_level_lies_on_the_curve(accuracies: list[float], level: float
 
 def tables(suite: Suite, store: Store) -> dict[str, Table]:
     jobs = suite.jobs("quick", "fp32")
-    found = equal_tables(cell_frame(job_frame(jobs, store)), Scope.of("toys", "quick", jobs), epochs=2)
+    frame = job_frame(jobs, store)
+    found = equal_tables(cell_frame(frame), Scope.of("toys", "quick", jobs, frame), epochs=2)
     return {table.name: table for table in found}
 
 

@@ -36,7 +36,8 @@ def test_only_masks_on_the_same_artefacts_are_compared(store: Store) -> None:
         note = {"mask": {"conv": bits[job.target, job.seed]}}
         records[job.key] = factories.record(job, artefacts=[use], notes=note)
         store.put(records[job.key])
-    (table,) = mask_tables(records, job_frame(jobs, store), Scope.of("toys", "quick", jobs))
+    frame = job_frame(jobs, store)
+    (table,) = mask_tables(records, frame, Scope.of("toys", "quick", jobs, frame))
     entries = {row[0].text: [entry.text for entry in row[1:]] for row in table.rows}
     between = ((1 - 2 / 6) + (1 - 3 / 6) + 0) / 3
     assert entries == {"cifar10": [f"{1 - 4 / 5:.3f}", f"{between:.3f}"], "svhn": [f"{between:.3f}", "–"]}
@@ -46,7 +47,8 @@ def test_records_without_masks_make_no_table(store: Store) -> None:
     jobs = [factories.job()]
     records = {jobs[0].key: factories.record(jobs[0])}
     store.put(records[jobs[0].key])
-    assert mask_tables(records, job_frame(jobs, store), Scope.of("toys", "quick", jobs)) == []
+    frame = job_frame(jobs, store)
+    assert mask_tables(records, frame, Scope.of("toys", "quick", jobs, frame)) == []
 
 
 def test_masks_that_have_nothing_to_be_compared_with_make_no_table(store: Store) -> None:
@@ -56,4 +58,5 @@ def test_masks_that_have_nothing_to_be_compared_with_make_no_table(store: Store)
         use = ArtefactUse(kind="x", scope="reference", digest=str(job.seed) * 16, seconds=1.0, reused=True)
         records[job.key] = factories.record(job, artefacts=[use], notes={"mask": {"conv": "f0"}})
         store.put(records[job.key])
-    assert mask_tables(records, job_frame(jobs, store), Scope.of("toys", "quick", jobs)) == []
+    frame = job_frame(jobs, store)
+    assert mask_tables(records, frame, Scope.of("toys", "quick", jobs, frame)) == []
