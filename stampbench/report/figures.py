@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 PALETTE = ("#000000", "#999999", "#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#0072B2", "#D55E00", "#8C564B", "#6A3D9A")
 MARKERS = "osD^vP*X<>dph8"
 LINES = {"random": ":", "reference": "-", "target": "--"}
-SIZE = (7.2, 4.4)
+SIZE = (6.0, 5.6)
 ROW = ["method", "variant", "start"]
 
 
@@ -308,7 +308,7 @@ def _finished(drawing: Drawing, name: str, caption: str) -> Figure:
 
     axes = drawing.axes[0]
     if axes.get_legend_handles_labels()[0]:
-        drawing.legend(fontsize="x-small", loc="outside right upper")
+        drawing.legend(fontsize="small", loc="outside lower center", ncols=2)
     files = {}
     with matplotlib.rc_context({"svg.hashsalt": name, "svg.fonttype": "path"}):
         for kind, metadata in (("svg", {"Date": None, "Creator": None}), ("png", {"Software": None})):
