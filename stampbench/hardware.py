@@ -33,6 +33,12 @@ def cpu_model() -> str:
     return _cpu_field("model name") or platform.processor() or platform.machine()
 
 
+def cpu_generation() -> str:
+    """Family, model and stepping, as the Linux kernel numbers them: names may hide them; empty on other systems."""
+    numbers = [_cpu_field(f"{name}\t") for name in ("cpu family", "model", "stepping")]
+    return "-".join(numbers) if all(numbers) else ""
+
+
 def cpu_flags() -> frozenset[str]:
     """The processor's features as the Linux kernel names them; empty on other systems."""
     return frozenset(_cpu_field("flags").split())

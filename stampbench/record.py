@@ -84,7 +84,8 @@ class DataUse(_Part):
 class Provenance(_Part):
     """Versions, device and code behind a record; no host, no user.
 
-    `fingerprint` names the numerics: where it matches, bits must, if `deterministic` algorithms computed them.
+    `fingerprint` names the numerics: where it matches, bits must, if `deterministic` algorithms computed them on CPUs
+    of one generation.
     """
 
     versions: dict[str, str]
@@ -100,6 +101,7 @@ class Provenance(_Part):
     fingerprint: str
     finished: str
     deterministic: bool = True
+    cpu_generation: str = ""
 
 
 class Gpu(_Part):

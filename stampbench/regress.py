@@ -74,7 +74,8 @@ def _lost(old: Record, new: Record | None) -> Finding:
 def _exact(old: Record, new: Record) -> Iterator[Finding]:
     """What must not move: index draws and the dense cost anywhere; where the numerics match, every bit and cost."""
     provenances = old.provenance, new.provenance
-    same_bits = len({p.fingerprint for p in provenances}) == 1 and all(p.deterministic for p in provenances)
+    numerics = {(provenance.fingerprint, provenance.cpu_generation) for provenance in provenances}
+    same_bits = len(numerics) == 1 and all(provenance.deterministic for provenance in provenances)
     digests = old.digests.keys() if same_bits else set(INDEX_DIGESTS) & old.digests.keys()
     compared = {name: (old.digests[name], new.digests.get(name)) for name in sorted(digests)}
     if same_bits and old.accuracy and new.accuracy:

@@ -18,6 +18,12 @@ def test_cpu_as_the_kernel_tells(cpu_info):
     cpu_info.write_text("processor : 0\nmodel name\t: Toy 9000 @ 1 GHz\nflags\t\t: fpu avx512_bf16\n\nprocessor : 1\n")
     assert hardware.cpu_model() == "Toy 9000 @ 1 GHz"
     assert hardware.cpu_flags() == {"fpu", "avx512_bf16"}
+    assert hardware.cpu_generation() == ""
+
+
+def test_the_generation_is_the_kernels_numbers(cpu_info):
+    cpu_info.write_text("cpu family\t: 25\nmodel\t\t: 17\nmodel name\t: Toy\nstepping\t: 1\n")
+    assert hardware.cpu_generation() == "25-17-1"
 
 
 def test_no_kernel_file(cpu_info):

@@ -103,11 +103,12 @@ def test_what_must_be_exact_is_always_caught(what: str) -> None:
     assert (finding.where, finding.what) == (wanted[0].label, what)
 
 
+@pytest.mark.parametrize("other", [{"fingerprint": "0" * 16}, {"cpu_generation": "25-17-1"}, {"deterministic": False}])
 @pytest.mark.parametrize("what", ["widths", "macs", "initial_weights", "top-1"])
-def test_bits_may_differ_where_the_numerics_do(what: str) -> None:
+def test_bits_may_differ_where_the_numerics_do(what: str, other: dict[str, object]) -> None:
     wanted = jobs()
     before = [factories.record(job) for job in wanted]
-    elsewhere = factories.provenance(fingerprint="0" * 16)
+    elsewhere = factories.provenance(**other)
     now = [changed(MOVED[what](record), provenance=elsewhere) for record in before]
     assert failures(check(wanted, MemoryStore(now), MemoryStore(before))) == []
 

@@ -42,6 +42,7 @@ def provenance(device: torch.device, precision: str, executor: str) -> Provenanc
         source_digest=code.source_digest,
         constraints_digest=code.constraints_digest,
         deterministic=torch.are_deterministic_algorithms_enabled(),
+        cpu_generation=hardware.cpu_generation(),
     )
 
 
