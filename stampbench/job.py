@@ -18,7 +18,7 @@ Mode = Literal["strict", "fast"]
 class LearningRates(BaseModel):
     """Peak learning rate for each start, set by the dense network on development targets, never per method."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     random: float = Field(gt=0)
     reference: float = Field(gt=0)
     target: float = Field(gt=0)
@@ -50,18 +50,18 @@ class Protocol(BaseModel):
     deterministic algorithms alone, "fast" whichever are fastest: its bits need not repeat.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     train_images: int | None = Field(None, gt=0)
     validation_images: int = Field(gt=0)
-    epochs: int = Field(gt=0)
-    batch_size: int = Field(128, ge=2)
+    epochs: int = Field(gt=0, le=10_000)
+    batch_size: int = Field(128, ge=2, le=2**16)
     learning_rate: LearningRates
     momentum: float = Field(0.9, ge=0, lt=1)
     weight_decay: float = Field(5e-4, ge=0)
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     warmup_epochs: float = Field(1.0, ge=0)
     precision: Precision
-    threads: int = Field(gt=0)
+    threads: int = Field(gt=0, le=1024)
     round_to: int = Field(1, gt=0)
     floor: float = Field(0.05, ge=0, lt=1)
     head_steps: int = Field(0, ge=0)

@@ -21,15 +21,20 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 class Store:
-    """The pool under a results folder: `records/<key>.json`, `speed/<key>.json`, `artefacts/`."""
+    """The pool under a results folder: `records/<key>.json`, `speed/<key>.json`, `artefacts/`.
+
+    Raises `UserError` for a file in the folder's place, and for files in it that are not what their names say.
+    """
 
     def __init__(self, root: Path) -> None:
+        if root.exists() and not root.is_dir():
+            raise UserError(f"{root} is not a folder; name one for the records, or a new one")
         self.root = root
 
     def get(self, key: str) -> Record | None:
         """The record of that key, or None. Raises `UserError` for a file that is no record."""
         path = self._record_path(key)
-        return _read(path, Record) if path.exists() else None
+        return _record(path) if path.exists() else None
 
     def put(self, record: Record) -> None:
         """Writes a record; a reader sees the old file or the new one, never half of it."""
@@ -38,7 +43,7 @@ class Store:
     def records(self) -> Iterator[Record]:
         """Every record, by key."""
         for path in sorted((self.root / "records").glob("*.json")):
-            yield _read(path, Record)
+            yield _record(path)
 
     def of(self, jobs: Iterable[Job]) -> dict[str, Record]:
         """The records that these jobs have, by key."""
@@ -89,6 +94,13 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def _record(path: Path) -> Record:
+    record = _read(path, Record)
+    if not path.stem == record.key == record.job.key:
+        raise UserError(f"{path} is no valid record: it is of another job, {record.job.key}; remove it to rerun")
+    return record
 
 
 def _read(path: Path, model: type[Model]) -> Model:

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from stampbench import registry
 from stampbench.contract import Budget, Granularity, Method, Start
@@ -36,14 +46,22 @@ class Grid(BaseModel):
     `epochs` are schedules in place of the protocol's, each with as large a share of warm-up.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     targets: list[str] = Field(min_length=1)
     networks: list[str] = Field(min_length=1)
-    width: float = Field(gt=0)
+    width: float = Field(gt=0, le=64)
     methods: list[str | MethodChoice] = Field(min_length=1)
-    budgets: list[float] = Field(min_length=1)
+    budgets: list[Annotated[float, Field(gt=0, le=1)]] = Field(min_length=1)
     epochs: list[PositiveInt] | None = Field(None, min_length=1)
     seeds: int = Field(gt=0, le=1000)
+
+    @field_validator("targets", "networks", "methods", "budgets", "epochs")
+    @classmethod
+    def _each_once(cls, entries: list[Any] | None) -> list[Any] | None:
+        for index, entry in enumerate(entries or []):
+            if entry in (entries or [])[:index]:
+                raise ValueError(f"{getattr(entry, 'name', entry)} stands there twice; once is enough")
+        return entries
 
 
 class SuiteProtocol(Protocol):
@@ -51,6 +69,16 @@ class SuiteProtocol(Protocol):
 
     reference: Reference
     precision: Precision | Literal["auto"] = "auto"  # type: ignore[assignment]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.train_images is not None and self.validation_images >= self.train_images:
+            raise ValueError(
+                f"validation_images {self.validation_images} leave none of train_images {self.train_images} to train on"
+            )
+        if self.warmup_epochs > self.epochs:
+            raise ValueError(f"warmup_epochs {self.warmup_epochs:g} are more than epochs {self.epochs}")
+        return self
 
 
 class Preset(BaseModel):
@@ -83,13 +111,19 @@ class Claim(BaseModel):
     against: list[str | MethodChoice] = Field(min_length=1)
 
 
+def _plain_name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
+        raise ValueError(f"{name!r} is no name: letters, digits, hyphens and underscores make one")
+    return name
+
+
 class Suite(BaseModel):
     """A suite file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     name: str
     title: str
-    datasets: dict[str, catalogue.CustomDataset] = Field(default_factory=dict)
+    datasets: dict[Annotated[str, AfterValidator(_plain_name)], catalogue.CustomDataset] = Field(default_factory=dict)
     claims: list[Claim] = Field(default_factory=list)
     presets: dict[str, Preset] = Field(min_length=1)
 
@@ -111,6 +145,7 @@ class Suite(BaseModel):
         """
         chosen = self.preset(preset)
         protocol = _concrete(chosen.protocol, precision)
+        catalogue.resolve(chosen.protocol.reference.dataset, self.datasets)
         for grid in chosen.grid:
             for target in grid.targets:
                 catalogue.resolve(target, self.datasets)

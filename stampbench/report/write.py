@@ -32,6 +32,8 @@ def write_report(suites: Sequence[Suite], store: Store, formats: Iterable[str], 
     for name in chosen:
         if name not in FORMATS:
             raise UserError(f"unknown report format {name!r}{registry.suggestion(name, FORMATS)}")
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out} is not a folder; name one to write to, or a new one")
     written = []
     for suite in suites:
         for name, content in _files(suite.name, suite_sections(suite, store), chosen):
