@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +12,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from stampbench.contract import Artefact, ArtefactSpec
-from stampbench.errors import UserError
+from stampbench.errors import DamagedError, UserError
+from stampbench.files import lock, set_aside, whole_folder
 from stampbench.record import Provenance
-from stampbench.seeding import digest_of, digest_of_json
+from stampbench.seeding import digest_of_json, digest_of_tensors
 
 # What is small and serves every target travels with the pool of records; the rest stays in the cache.
 POOL_LIMIT_BYTES = 8 * 2**20
@@ -41,18 +40,25 @@ class Artefacts:
     pool: Path
     cache: Path
 
-    def ensure(self, spec: ArtefactSpec, make: Callable[[], Artefact], provenance: Provenance) -> bool:
-        """Makes the artefact if it is not there; true if it was."""
-        if self.folder(spec) is not None:
-            return True
-        self._write(spec, make(), provenance)
-        return False
+    def ensure(self, spec: ArtefactSpec, make: Callable[[], Artefact], provenance: Provenance) -> tuple[Artefact, bool]:
+        """The artefact, and whether it was there. It is made if it is missing, by one process at a time.
+
+        A damaged one is set aside and made anew.
+        """
+        with lock(self.cache / ".locks" / digest_of_spec(spec)):
+            while folder := self.folder(spec):
+                try:
+                    return self.load(spec), True
+                except DamagedError as error:
+                    set_aside(folder, error.what)
+            self._write(spec, make(), provenance)
+            return self.load(spec), False
 
     def of_any_data(self, spec: ArtefactSpec) -> ArtefactSpec | None:
         """The spec of an artefact that is there and differs from this one in its data alone, or None."""
         for root in (self.pool, self.cache):
-            for path in sorted(root.glob(f"*/{_DESCRIPTION}")):
-                held = Description.model_validate_json(path.read_bytes()).spec
+            for path in sorted(root.glob(f"{'[0-9a-f]' * 16}/{_DESCRIPTION}")):
+                held = _description(path.parent).spec
                 if held.model_copy(update={"recipe": held.recipe | {"data": None}}) == spec.model_copy(
                     update={"recipe": spec.recipe | {"data": None}}
                 ):
@@ -60,32 +66,40 @@ class Artefacts:
         return None
 
     def load(self, spec: ArtefactSpec) -> Artefact:
-        """The artefact, on the CPU. Raises `UserError` if it is missing or damaged."""
+        """The artefact, on the CPU. Raises `UserError` if it is missing, `DamagedError` if it is damaged."""
         folder = self.folder(spec)
         if folder is None:
             raise UserError(f"artefact {digest_of_spec(spec)} ({spec.kind} on {spec.dataset}) has not been made")
+        held = _description(folder)
         try:
-            held = Description.model_validate_json((folder / _DESCRIPTION).read_bytes())
             tensors = load_file(folder / _TENSORS)
-        except (OSError, ValidationError, SafetensorError) as error:
-            raise UserError(f"{folder} is damaged ({error}); remove it and run again to have it made anew") from error
+        except (OSError, SafetensorError) as error:
+            raise _damaged(folder, str(error)) from error
         if digest_of_tensors(tensors) != held.tensors:
-            raise UserError(f"{folder}: the tensors are not those described; remove it and run again")
+            raise _damaged(folder, "the tensors are not those described")
         return Artefact(tensors, held.seconds, held.notes)
 
     def folder(self, spec: ArtefactSpec) -> Path | None:
         """Where it lies, or None."""
-        name = digest_of_spec(spec)
-        folders = (root / name for root in (self.pool, self.cache))
+        return self.held(digest_of_spec(spec))
+
+    def held(self, digest: str) -> Path | None:
+        """Where the artefact of that digest lies, or None."""
+        folders = (root / digest for root in (self.pool, self.cache))
         return next((folder for folder in folders if (folder / _DESCRIPTION).is_file()), None)
+
+    def receive(self, digest: str, files: Mapping[str, bytes]) -> None:
+        """Keeps an artefact's files as another machine sent them, unless they are here; `load` looks at them."""
+        if self.held(digest) is None:
+            spec = Description.model_validate_json(files[_DESCRIPTION]).spec
+            with whole_folder(self._root(spec, len(files[_TENSORS])) / digest) as folder:
+                for name in (_TENSORS, _DESCRIPTION):
+                    (folder / name).write_bytes(files[name])
 
     def _write(self, spec: ArtefactSpec, artefact: Artefact, provenance: Provenance) -> None:
         """All or nothing: a folder of that name is complete."""
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in artefact.tensors.items()}
         size = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
-        root = self.pool if spec.scope == "reference" and size <= POOL_LIMIT_BYTES else self.cache
-        root.mkdir(parents=True, exist_ok=True)
-        working = Path(tempfile.mkdtemp(dir=root, prefix=".making-"))
         description = Description(
             spec=spec,
             seconds=artefact.seconds,
@@ -93,20 +107,28 @@ class Artefacts:
             notes=dict(artefact.notes),
             provenance=provenance,
         )
-        try:
-            save_file(tensors, working / _TENSORS)
-            (working / _DESCRIPTION).write_text(description.model_dump_json(indent=1) + "\n", encoding="utf-8")
-            working.chmod(0o755)
-            working.replace(root / digest_of_spec(spec))
-        finally:
-            shutil.rmtree(working, ignore_errors=True)
+        with whole_folder(self._root(spec, size) / digest_of_spec(spec)) as folder:
+            save_file(tensors, folder / _TENSORS)
+            (folder / _DESCRIPTION).write_text(description.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+    def _root(self, spec: ArtefactSpec, size: int) -> Path:
+        return self.pool if spec.scope == "reference" and size <= POOL_LIMIT_BYTES else self.cache
+
+
+def _description(folder: Path) -> Description:
+    try:
+        held = Description.model_validate_json((folder / _DESCRIPTION).read_bytes())
+    except (OSError, ValidationError) as error:
+        raise _damaged(folder, str(error)) from error
+    if digest_of_spec(held.spec) != folder.name:
+        raise _damaged(folder, "it is another artefact")
+    return held
+
+
+def _damaged(folder: Path, why: str) -> DamagedError:
+    return DamagedError(f"{folder} is damaged ({why})", "remove it and run again to have it made anew")
 
 
 def digest_of_spec(spec: ArtefactSpec) -> str:
     """The artefact's name: 16 hexadecimal digits of its spec's canonical JSON."""
     return digest_of_json(spec.model_dump(mode="json"))
-
-
-def digest_of_tensors(tensors: Mapping[str, Any]) -> str:
-    """One digest for named tensors, whatever their order."""
-    return digest_of(*(tensors[name] for name in sorted(tensors)))

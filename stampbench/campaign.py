@@ -22,18 +22,21 @@ _OWN_SUITES = Path(__file__).resolve().parents[1] / SUITES
 
 
 class Campaign:
-    """What `run` and `plan` speak of. Without a preset, the machine's default is taken.
+    """What `run` and `plan` speak of, on CUDA devices or not: by default, as this machine has them.
+
+    Without a preset, that kind of device's default is taken.
 
     Raises `SuiteError` for a suite, preset or name in it that is refused, `UserError` for a damaged record.
     """
 
-    def __init__(self, suite: str, preset: str | None, store: Store) -> None:
+    def __init__(self, suite: str, preset: str | None, store: Store, cuda: bool | None = None) -> None:
         self.suite = suites.load(suite_path(suite))
-        self.preset = preset or hardware.default_preset(self.suite)
+        self.cuda = hardware.cuda_device_count() > 0 if cuda is None else cuda
+        self.preset = preset or hardware.default_preset(self.suite, self.cuda)
         self.store = store
-        self.jobs = self.suite.jobs(self.preset, hardware.preferred_precision())
+        self.jobs = self.suite.jobs(self.preset, hardware.preferred_precision(self.cuda))
         self._by_default = preset is None
-        self._experience = Experience(store.records(), cuda=hardware.cuda_device_count() > 0)
+        self._experience = Experience(store.records(), self.cuda)
 
     def estimate(self, jobs: Sequence[Job], retry: bool = False) -> Estimate:
         """What is missing of these jobs and for how long; with `retry`, failed ones are missing too."""

@@ -2,49 +2,50 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from safetensors import SafetensorError, safe_open
+
+from stampbench.files import set_aside, write_atomically
+from stampbench.seeding import digest_of_tensors
+
 if TYPE_CHECKING:
     from torch import Tensor
+
+_DIGEST = "stampbench.digest"
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """One safetensors file, whole or absent."""
+    """One safetensors file, whole or absent, with the digest of its tensors among them."""
 
     path: Path
 
     def load(self) -> dict[str, Tensor] | None:
-        """The tensors last saved, or None. A damaged file is put aside under the suffix ".damaged"."""
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
-        try:
-            saved: dict[str, Tensor] = load_file(self.path)
-        except FileNotFoundError:
+        """The tensors last saved, or None. A damaged file is set aside."""
+        if not self.path.exists():
             return None
-        except (SafetensorError, OSError):
-            self.path.replace(self.path.with_suffix(".damaged"))
+        try:
+            with safe_open(self.path, "pt") as file:
+                saved: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                digest = (file.metadata() or {}).get(_DIGEST)
+        except (SafetensorError, OSError) as error:
+            set_aside(self.path, f"{self.path} is damaged ({error})")
+            return None
+        if digest != digest_of_tensors(saved):
+            set_aside(self.path, f"{self.path} is damaged (the tensors are not those saved)")
             return None
         return saved
 
     def save(self, tensors: Mapping[str, Tensor]) -> None:
         """Replaces what was saved before."""
-        from safetensors.torch import save_file
+        from safetensors.torch import save
 
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=self.path.parent, prefix=".saving-")
-        os.close(handle)
-        try:
-            save_file({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}, name)
-            Path(name).replace(self.path)
-        finally:
-            Path(name).unlink(missing_ok=True)
+        saved = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        write_atomically(self.path, save(saved, {_DIGEST: digest_of_tensors(saved)}))
 
     def remove(self) -> None:
         """Forgets it, once what it led to exists."""

@@ -45,6 +45,13 @@ class Format(StrEnum):
     FIGURES = "figures"
 
 
+class Executor(StrEnum):
+    """Where jobs run."""
+
+    IN_PROCESS = "in-process"
+    RAY = "ray"
+
+
 SuiteName = Annotated[str, typer.Argument(metavar="SUITE", help="A suite file, or the name of one in suites/.")]
 PresetName = Annotated[str | None, typer.Option("--preset", help="Size of the campaign; default: by device.")]
 Results = Annotated[Path, typer.Option("--results", envvar="STAMPBENCH_RESULTS", help="The pool of records.")]
@@ -80,6 +87,15 @@ def run(
     target: Targets = None,
     seed: Seeds = None,
     retry: Annotated[bool, typer.Option("--retry", help="Run failed jobs again.")] = False,
+    executor: Annotated[Executor, typer.Option("--executor", help="Here, one by one, or on a Ray cluster.")] = (
+        Executor.IN_PROCESS
+    ),
+    address: Annotated[
+        str | None, typer.Option("--address", help="The Ray cluster's; default: one started here for this run.")
+    ] = None,
+    gpus_per_job: Annotated[
+        int | None, typer.Option("--gpus-per-job", min=0, help="On Ray; default: 1 if this machine has one, else 0.")
+    ] = None,
     results: Results = Path("results"),
 ) -> None:
     """Run what is missing of a suite; stopped anywhere, the same command goes on from there."""
@@ -87,14 +103,23 @@ def run(
     from stampbench.progress import progress_for
     from stampbench.store import Store
 
-    campaign = Campaign(suite, preset, Store(results))
+    if executor is Executor.IN_PROCESS and (address, gpus_per_job) != (None, None):
+        raise UserError("--address and --gpus-per-job are of --executor ray; add it, or leave them out")
+    store = Store(results)
+    store.mend()
+    campaign = Campaign(suite, preset, store, cuda=None if gpus_per_job is None else gpus_per_job > 0)
     jobs = selected(campaign.jobs, methods=method, targets=target, seeds=seed)
     print(campaign.announcement(jobs, retry), flush=True)
-    with _stoppable():
-        from stampbench.executors import run_here
+    with _stoppable(), progress_for(sys.stdout) as observer:
+        work = jobs, campaign.suite, store, observer, retry, campaign.estimate(jobs, retry).seconds
+        if executor is Executor.RAY:
+            from stampbench.cluster import run_on_ray
 
-        with progress_for(sys.stdout) as observer:
-            run_here(jobs, campaign.suite, campaign.store, observer, retry)
+            run_on_ray(*work, address, int(campaign.cuda))
+        else:
+            from stampbench.executors import run_here
+
+            run_here(*work)
     unsound = campaign.without_result(jobs)
     for record in unsound:
         print(f"{record.status}: {record.job.label}: {record.reason}", file=sys.stderr)
@@ -196,8 +221,9 @@ def check(
     """Compare a suite's records with the stored ones of this device: accuracy, speed, costs, draws."""
     from stampbench import regress
     from stampbench.campaign import Campaign
+    from stampbench.files import write_atomically
     from stampbench.report import gate
-    from stampbench.store import Store, write_atomically
+    from stampbench.store import Store
 
     campaign = Campaign(suite, preset, Store(results))
     records = campaign.store.of(campaign.jobs)

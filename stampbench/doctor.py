@@ -17,7 +17,7 @@ def examination() -> Iterator[tuple[str, str]]:
     yield "python", platform.python_version()
     yield from _torch()
     yield "processor", hardware.cpu_model()
-    yield "precision", f"{hardware.preferred_precision()} where a suite leaves it open"
+    yield "precision", f"{hardware.preferred_precision(hardware.cuda_device_count() > 0)} where a suite leaves it open"
     yield "constraints", _constraints(CONSTRAINTS)
     yield from _data()
 

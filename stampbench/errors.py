@@ -11,3 +11,11 @@ class DataError(UserError):
 
 class SuiteError(UserError):
     """A suite file, or a choice among its jobs, that is refused."""
+
+
+class DamagedError(UserError):
+    """A file that is not what its name says: `what` is wrong, and what to do about it."""
+
+    def __init__(self, what: str, remedy: str) -> None:
+        super().__init__(f"{what}; {remedy}")
+        self.what = what

@@ -44,14 +44,14 @@ def cpu_flags() -> frozenset[str]:
     return frozenset(_cpu_field("flags").split())
 
 
-def preferred_precision() -> Precision:
+def preferred_precision(cuda: bool) -> Precision:
     """bf16 where the device gains from it: on CUDA, and on CPUs with bf16 instructions; else fp32."""
-    return "bf16" if cuda_device_count() or cpu_flags() & _BF16_FLAGS else "fp32"
+    return "bf16" if cuda or cpu_flags() & _BF16_FLAGS else "fp32"
 
 
-def default_preset(suite: Suite) -> str:
-    """The preset for this machine: `paper` with a CUDA device, else `quick`; the first if it is missing."""
-    wanted = "paper" if cuda_device_count() else "quick"
+def default_preset(suite: Suite, cuda: bool) -> str:
+    """The preset for such a device: `paper` for CUDA, else `quick`; the first if it is missing."""
+    wanted = "paper" if cuda else "quick"
     return wanted if wanted in suite.presets else next(iter(suite.presets))
 
 

@@ -10,7 +10,7 @@ from typing import Protocol, Self, TextIO
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from stampbench.job import Job
 from stampbench.record import Record
@@ -29,6 +29,10 @@ class Observer(Protocol):
 
     def artefact_started(self, label: str) -> None:
         """Something that jobs rest on, such as a pretrained network, is being made."""
+        ...
+
+    def artefact_finished(self, label: str) -> None:
+        """It is made."""
         ...
 
     def epoch(self, label: str, epoch: int, epochs: int, loss: float, accuracy: float) -> None:
@@ -62,6 +66,9 @@ class SilentProgress(AbstractContextManager["SilentProgress"]):
         """See `Observer`."""
 
     def artefact_started(self, label: str) -> None:
+        """See `Observer`."""
+
+    def artefact_finished(self, label: str) -> None:
         """See `Observer`."""
 
     def epoch(self, label: str, epoch: int, epochs: int, loss: float, accuracy: float) -> None:
@@ -109,7 +116,7 @@ class PlainProgress(SilentProgress):
 
 
 class TerminalProgress(SilentProgress):
-    """Two bars: all jobs with the time left, and the epochs of the current one with its accuracy."""
+    """Bars: all jobs with the time left, and for each that runs its epochs with its accuracy."""
 
     def __init__(self, console: Console | None = None) -> None:
         self._left = TimeLeft()
@@ -123,7 +130,7 @@ class TerminalProgress(SilentProgress):
             refresh_per_second=2,
         )
         self._jobs = self._bars.add_task("jobs", total=None, detail="")
-        self._epochs = self._bars.add_task("starting", total=None, detail="")
+        self._running: dict[str, TaskID] = {}
 
     def __enter__(self) -> Self:
         self._bars.start()
@@ -145,16 +152,22 @@ class TerminalProgress(SilentProgress):
 
     def artefact_started(self, label: str) -> None:
         """See `Observer`."""
-        self._begin(f"making {label}")
+        self._begin(label)
+
+    def artefact_finished(self, label: str) -> None:
+        """See `Observer`."""
+        self._end(label)
 
     def epoch(self, label: str, epoch: int, epochs: int, loss: float, accuracy: float) -> None:
         """See `Observer`."""
         detail = f"loss {loss:.3f}, accuracy {accuracy:.1%}"
-        self._bars.update(self._epochs, description=escape(label), total=epochs, completed=epoch, detail=detail)
+        self._begin(label)
+        self._bars.update(self._running[label], total=epochs, completed=epoch, detail=detail)
         self._bars.update(self._jobs, detail=str(self._left))
 
     def job_finished(self, record: Record) -> None:
         """See `Observer`."""
+        self._end(record.job.label)
         self._left.finished()
         self._bars.update(self._jobs, completed=self._left.done, detail=str(self._left))
         self.note(f"{record.job.label}: {outcome(record)}")
@@ -164,7 +177,12 @@ class TerminalProgress(SilentProgress):
         self._bars.console.print(message, markup=False, highlight=False)
 
     def _begin(self, label: str) -> None:
-        self._bars.reset(self._epochs, description=escape(label), total=None, detail="")
+        if label not in self._running:
+            self._running[label] = self._bars.add_task(escape(label), total=None, detail="")
+
+    def _end(self, label: str) -> None:
+        if label in self._running:
+            self._bars.remove_task(self._running.pop(label))
 
 
 class TimeLeft:

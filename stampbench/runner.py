@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import chain, islice
+from typing import Protocol
 
 import torch
 from torch import nn
@@ -44,18 +45,29 @@ from stampbench.progress import Observer
 from stampbench.pruning.compact import compact, widths_of
 from stampbench.pruning.groups import Group, channel_groups
 from stampbench.pruning.masks import apply_weight_masks
-from stampbench.record import Accuracy, ArtefactUse, Cost, DataUse, Record, Seconds
-from stampbench.store import Store
+from stampbench.record import Accuracy, ArtefactUse, Cost, DataUse, Record, Seconds, Speed
 from stampbench.training import Recipe, Trainer, evaluate, fit
 
 EVALUATION_BATCH = 256
 
 
+class Speeds(Protocol):
+    """The speed measurements so far: the pool's, or what a worker knows of them."""
+
+    def has_speed(self, key: str) -> bool:
+        """Whether the speed of that key was measured."""
+        ...
+
+    def put_speed(self, speed: Speed) -> None:
+        """Keeps a measurement."""
+        ...
+
+
 @dataclass(frozen=True)
 class Bench:
-    """What jobs run on: the store, the artefacts, a device, the user's own datasets, who watches."""
+    """What jobs run on: speeds measured before, the artefacts, the user's own datasets, a device, who watches."""
 
-    store: Store
+    speeds: Speeds
     artefacts: Artefacts
     custom: Mapping[str, CustomDataset]
     device: torch.device
@@ -97,14 +109,19 @@ def run(job: Job, bench: Bench) -> Record:
     except UserError:
         raise
     except Exception as error:
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        return Record(
-            key=job.key,
-            job=job,
-            status="failed",
-            reason=f"{type(error).__name__}: {error} ({place.name}, line {place.lineno})",
-            provenance=provenance(bench.device, job.protocol.precision, bench.executor),
-        )
+        return failed(job, reason(error), bench)
+
+
+def failed(job: Job, why: str, bench: Bench) -> Record:
+    """The record of a job that has no result."""
+    made = provenance(bench.device, job.protocol.precision, bench.executor)
+    return Record(key=job.key, job=job, status="failed", reason=why, provenance=made)
+
+
+def reason(error: Exception) -> str:
+    """What an exception says, and where it was raised."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} ({place.name}, line {place.lineno})"
 
 
 def configure(job: Job) -> None:
@@ -123,7 +140,7 @@ def configure(job: Job) -> None:
 def _run(job: Job, bench: Bench) -> Record:
     protocol, device = job.protocol, bench.device
     method = method_of(job)
-    uses, artefacts = _artefacts(job, method, bench)
+    uses, artefacts = prepare(job, bench)
 
     memory.reset_peak(device)
     clock = PhaseClock(device)
@@ -215,20 +232,23 @@ def _checkpoint(bench: Bench, name: str) -> Checkpoint:
     return Checkpoint(bench.artefacts.cache / "checkpoints" / f"{name}.safetensors")
 
 
-def _artefacts(job: Job, method: Method, bench: Bench) -> tuple[list[ArtefactUse], dict[str, Artefact]]:
-    """What the job rests on, by kind, made outside the job's clock where it is missing."""
+def prepare(job: Job, bench: Bench, last: str | None = None) -> tuple[list[ArtefactUse], dict[str, Artefact]]:
+    """What the job rests on, by kind, made outside the job's clock where it is missing; up to the digest `last`."""
+    method = method_of(job)
     uses: list[ArtefactUse] = []
     artefacts: dict[str, Artefact] = {}
     for spec in needed_artefacts(job, method, bench.custom, bench.artefacts):
-        reused = bench.artefacts.ensure(
+        digest = digest_of_spec(spec)
+        made, reused = bench.artefacts.ensure(
             spec,
             lambda spec=spec: _make(spec, job, method, artefacts, bench),  # type: ignore[misc]
             provenance(bench.device, job.protocol.precision, bench.executor),
         )
-        made = artefacts[spec.kind] = bench.artefacts.load(spec)
-        digest = digest_of_spec(spec)
+        artefacts[spec.kind] = made
         _checkpoint(bench, digest).remove()
         uses.append(ArtefactUse(kind=spec.kind, scope=spec.scope, digest=digest, seconds=made.seconds, reused=reused))
+        if digest == last:
+            break
     return uses, artefacts
 
 
@@ -269,15 +289,18 @@ def _make(spec: ArtefactSpec, job: Job, method: Method, artefacts: Mapping[str, 
         bench.device,
     )
     if spec.kind == pretraining.KIND:
-        return pretraining.pretrain(
+        made = pretraining.pretrain(
             spec,
             task,
             dataset,
             bench.device,
             lambda epoch, loss, top1: bench.observer.epoch(label, epoch, int(values["epochs"]), loss, top1),
         )
-    context = _context(job, dataset, spec.seed, PhaseClock(bench.device), bench, digest_of_spec(spec))
-    return method.prepare(spec, task, artefacts, context)
+    else:
+        context = _context(job, dataset, spec.seed, PhaseClock(bench.device), bench, digest_of_spec(spec))
+        made = method.prepare(spec, task, artefacts, context)
+    bench.observer.artefact_finished(label)
+    return made
 
 
 def _start(job: Job, task: Task, pretrained: Artefact | None, device: torch.device) -> tuple[nn.Module, dict[str, str]]:
@@ -391,8 +414,8 @@ def _measured_speed(
     """The key of the speed at these widths on this device, measured if it has not been."""
     precision = job.protocol.precision
     key = speed.speed_key(job.network, task.classes, task.input_size, widths, precision)
-    if bench.store.speed(key) is None:
-        bench.store.put_speed(
+    if not bench.speeds.has_speed(key):
+        bench.speeds.put_speed(
             speed.measure(
                 job.network,
                 task.classes,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -63,6 +64,11 @@ def _byte_dtype() -> torch.dtype:
 def digest_of(*tensors: Tensor) -> str:
     """The digest of some tensors, 16 hexadecimal digits."""
     return Digest().add(*tensors).hex()
+
+
+def digest_of_tensors(tensors: Mapping[str, Tensor]) -> str:
+    """One digest for named tensors, whatever their order."""
+    return digest_of(*(tensors[name] for name in sorted(tensors)))
 
 
 def digest_of_json(value: object) -> str:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from stampbench.errors import UserError
+from stampbench.errors import DamagedError, UserError
+from stampbench.files import lock, set_aside, write_atomically
 from stampbench.job import Job
 from stampbench.record import Record, Speed
 
@@ -58,11 +58,28 @@ class Store:
     def speed(self, key: str) -> Speed | None:
         """The speed measurement of that key, or None."""
         path = self.root / "speed" / f"{key}.json"
-        return _read(path, Speed) if path.exists() else None
+        return _speed(path) if path.exists() else None
+
+    def has_speed(self, key: str) -> bool:
+        """Whether the speed of that key was measured."""
+        return (self.root / "speed" / f"{key}.json").exists()
 
     def put_speed(self, speed: Speed) -> None:
         """Writes a speed measurement, atomically."""
         write_atomically(self.root / "speed" / f"{speed.key}.json", speed.model_dump_json(indent=1) + "\n")
+
+    def claim(self, key: str, wait: bool) -> AbstractContextManager[bool]:
+        """The right to run the job of that key, against all processes that share the pool; see `files.lock`."""
+        return lock(self.root / ".locks" / key, wait)
+
+    def mend(self) -> None:
+        """Sets aside what is no record or no measurement, so that it is made again."""
+        for folder, read in (("records", _record), ("speed", _speed)):
+            for path in sorted((self.root / folder).glob("*.json")):
+                try:
+                    read(path)
+                except DamagedError as error:
+                    set_aside(path, error.what)
 
     @property
     def artefacts(self) -> Path:
@@ -80,27 +97,15 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
     return pd.json_normalize([record.model_dump(mode="json") for record in records])
 
 
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Replaces a file's content in one step: written aside, flushed to the disk, then renamed. Text is UTF-8."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
 def _record(path: Path) -> Record:
     record = _read(path, Record)
     if not path.stem == record.key == record.job.key:
-        raise UserError(f"{path} is no valid record: it is of another job, {record.job.key}; remove it to rerun")
+        raise _damaged(path, f"no valid record: it is of another job, {record.job.key}")
     return record
+
+
+def _speed(path: Path) -> Speed:
+    return _read(path, Speed)
 
 
 def _read(path: Path, model: type[Model]) -> Model:
@@ -109,6 +114,8 @@ def _read(path: Path, model: type[Model]) -> Model:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"
-        raise UserError(
-            f"{path} is no valid {model.__name__.lower()}: {where}: {first['msg']}; remove it to rerun"
-        ) from error
+        raise _damaged(path, f"no valid {model.__name__.lower()}: {where}: {first['msg']}") from error
+
+
+def _damaged(path: Path, what: str) -> DamagedError:
+    return DamagedError(f"{path} is {what}", "remove it to rerun, or let `run` set it aside")

@@ -1,5 +1,9 @@
 """Artefacts are kept by what was asked for, whole or not at all."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -32,8 +36,8 @@ def numbers(count: int = 8) -> Artefact:
 
 
 def test_what_is_written_is_what_is_loaded(kept):
-    assert not kept.ensure(spec(), numbers, factories.provenance())
-    assert kept.ensure(spec(), lambda: pytest.fail("made twice"), factories.provenance())
+    assert not kept.ensure(spec(), numbers, factories.provenance())[1]
+    assert kept.ensure(spec(), lambda: pytest.fail("made twice"), factories.provenance())[1]
     held = kept.load(spec())
     assert torch.equal(held.tensors["w"], torch.arange(8.0))
     assert held.tensors["n"].shape == ()
@@ -58,7 +62,7 @@ def test_small_reference_artefacts_travel_with_the_pool_others_stay(kept):
     kept.ensure(spec(scope="target"), numbers, factories.provenance())
     kept.ensure(spec(seed=1), lambda: numbers(POOL_LIMIT_BYTES // 4 + 1), factories.provenance())
     assert [p.name for p in kept.pool.iterdir()] == [digest_of_spec(spec())]
-    assert {p.name for p in kept.cache.iterdir()} == {
+    assert {p.name for p in kept.cache.iterdir()} - {".locks"} == {
         digest_of_spec(spec(scope="target")),
         digest_of_spec(spec(seed=1)),
     }
@@ -71,6 +75,57 @@ def test_a_truncated_file_is_refused_with_what_to_do(kept, name):
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(UserError, match="remove it"):
         kept.load(spec())
+
+
+def spoiled(path: Path, how: str) -> None:
+    content = path.read_bytes()
+    path.write_bytes({"truncated": content[:-9], "empty": b"", "garbage": bytes(range(256)) * 8}[how])
+
+
+@pytest.mark.parametrize("name", ["tensors.safetensors", "artefact.json"])
+@pytest.mark.parametrize("how", ["truncated", "empty", "garbage"])
+def test_a_damaged_one_is_set_aside_told_and_made_anew(kept, name, how, caplog):
+    kept.ensure(spec(), numbers, factories.provenance())
+    folder = kept.pool / digest_of_spec(spec())
+    spoiled(folder / name, how)
+    made, reused = kept.ensure(spec(), numbers, factories.provenance())
+    assert not reused and torch.equal(made.tensors["w"], torch.arange(8.0))
+    assert {path.name for path in kept.pool.iterdir()} == {folder.name, f"{folder.name}.damaged"}
+    assert f"set aside as {folder.name}.damaged" in caplog.text
+    assert kept.of_any_data(spec(recipe={"epochs": 3, "data": "other"})) == spec()
+
+
+def test_one_under_another_name_is_damaged(kept):
+    kept.ensure(spec(), numbers, factories.provenance())
+    (kept.pool / digest_of_spec(spec())).replace(kept.pool / digest_of_spec(spec(seed=1)))
+    with pytest.raises(UserError, match="another artefact"):
+        kept.load(spec(seed=1))
+
+
+def test_two_that_want_the_same_make_it_once(kept):
+    makings = []
+
+    def make() -> Artefact:
+        makings.append(1)
+        time.sleep(0.2)
+        return numbers()
+
+    with ThreadPoolExecutor() as threads:
+        both = [threads.submit(kept.ensure, spec(), make, factories.provenance()) for _ in range(2)]
+    assert sorted(one.result()[1] for one in both) == [False, True] and len(makings) == 1
+
+
+def test_what_another_machine_sent_is_kept_and_looked_at(kept, tmp_path):
+    kept.ensure(spec(), numbers, factories.provenance())
+    folder = kept.held(digest_of_spec(spec()))
+    files = {path.name: path.read_bytes() for path in folder.iterdir()}
+    here = Artefacts(tmp_path / "here", tmp_path / "here")
+    here.receive(folder.name, files)
+    assert torch.equal(here.load(spec()).tensors["w"], torch.arange(8.0))
+    there = Artefacts(tmp_path / "there", tmp_path / "there")
+    there.receive(folder.name, files | {"tensors.safetensors": b"0"})
+    with pytest.raises(UserError, match="damaged"):
+        there.load(spec())
 
 
 def test_changed_tensors_are_noticed(kept):

@@ -255,7 +255,7 @@ def test_a_bad_record_is_refused(project: Path, refusal: Callable[[list[str]], s
     from stampbench import suite
 
     store = Store(project / "results")
-    job = suite.load(project / "suites" / "toy.toml").jobs("quick", hardware.preferred_precision())[0]
+    job = suite.load(project / "suites" / "toy.toml").jobs("quick", hardware.preferred_precision(cuda=False))[0]
     store.put(factories.record(job))
     path = project / "results" / "records" / f"{job.key}.json"
     spoil, words = RECORDS[case]

@@ -57,7 +57,7 @@ class Runs:
     def __init__(self) -> None:
         self.jobs, self.retry, self.failing, self.error = [], None, (), None
 
-    def __call__(self, jobs, suite, store, observer, retry=False):
+    def __call__(self, jobs, suite, store, observer, retry, seconds_left):
         self.jobs, self.retry = list(jobs), retry
         if self.error is not None:
             raise self.error
@@ -304,7 +304,7 @@ def test_help_is_quick():
 def fill(folder: Path, **changes) -> list[Job]:
     from stampbench import suite
 
-    jobs = suite.load(folder / "suites" / "toy.toml").jobs("quick", hardware.preferred_precision())
+    jobs = suite.load(folder / "suites" / "toy.toml").jobs("quick", hardware.preferred_precision(cuda=False))
     for job in jobs:
         Store(folder / "results").put(factories.record(job, **changes))
     return jobs

@@ -35,10 +35,9 @@ def test_no_kernel_file(cpu_info):
     ("devices", "flags", "precision"),
     [(0, "fpu avx2", "fp32"), (0, "avx512_bf16", "bf16"), (0, "amx_bf16", "bf16"), (1, "fpu", "bf16")],
 )
-def test_precision(cpu_info, monkeypatch, devices, flags, precision):
+def test_precision(cpu_info, devices, flags, precision):
     cpu_info.write_text(f"flags : {flags}\n")
-    monkeypatch.setattr(hardware, "cuda_device_count", lambda: devices)
-    assert hardware.preferred_precision() == precision
+    assert hardware.preferred_precision(cuda=devices > 0) == precision
 
 
 @pytest.mark.parametrize(
@@ -50,13 +49,12 @@ def test_precision(cpu_info, monkeypatch, devices, flags, precision):
         (1, ["demo"], "demo"),
     ],
 )
-def test_preset_by_device(monkeypatch, devices, presets, chosen):
+def test_preset_by_device(devices, presets, chosen):
     class Suite:
         pass
 
     Suite.presets = dict.fromkeys(presets)
-    monkeypatch.setattr(hardware, "cuda_device_count", lambda: devices)
-    assert hardware.default_preset(Suite) == chosen
+    assert hardware.default_preset(Suite, cuda=devices > 0) == chosen
 
 
 def test_no_driver_is_no_device(monkeypatch):

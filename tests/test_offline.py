@@ -42,8 +42,20 @@ budgets = [0.25]
 seeds = 1
 """
 # DESIGN.md asks for a run on a machine that has these and wheels of fvcore, iopath, pydantic and torch-pruning; it has
-# numpy, jinja2 and tabulate as their dependencies.
-AT_HAND = {"torch", "torchvision", "numpy", "pandas", "scipy", "typer", "rich", "safetensors", "jinja2", "tabulate"}
+# filelock, numpy, jinja2 and tabulate as their dependencies.
+AT_HAND = {
+    "torch",
+    "torchvision",
+    "numpy",
+    "pandas",
+    "scipy",
+    "typer",
+    "rich",
+    "safetensors",
+    "filelock",
+    "jinja2",
+    "tabulate",
+}
 CARRIED = {"fvcore", "pydantic", "torch-pruning"}
 IMPORTED_AS = {"scikit-learn": "sklearn"}
 REFUSING = """

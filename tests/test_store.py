@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from stampbench.errors import UserError
-from stampbench.store import Store, frame, write_atomically
+from stampbench.files import write_atomically
+from stampbench.store import Store, frame
 from tests import factories
 
 
@@ -59,6 +60,41 @@ def test_garbage_is_named_with_what_to_do(store, content):
         store.get("0123456789abcdef")
     with pytest.raises(UserError, match="remove it to rerun"):
         list(store.records())
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"key": "x"}', "\x00\x01"])
+def test_what_is_damaged_is_set_aside_and_told_the_rest_is_left(store, content, caplog):
+    sound = factories.record()
+    store.put(sound)
+    store.put_speed(factories.speed())
+    damaged = [store.root / "records" / "0123456789abcdef.json", store.root / "speed" / "fedcba9876543210.json"]
+    for path in damaged:
+        path.write_text(content)
+    store.mend()
+    assert list(store.records()) == [sound] and store.speed(factories.speed().key)
+    for path in damaged:
+        assert not path.exists() and path.with_name(f"{path.name}.damaged").read_text() == content
+        assert f"{path} is no valid" in caplog.text
+    damaged[0].write_text(content)
+    store.mend()
+    assert damaged[0].with_name(f"{damaged[0].name}.1.damaged").exists()
+
+
+def test_a_record_of_another_job_is_set_aside(store):
+    record = factories.record()
+    store.put(record)
+    (store.root / "records" / f"{record.key}.json").rename(store.root / "records" / "0123456789abcdef.json")
+    store.mend()
+    assert list(store.records()) == []
+
+
+def test_a_claim_keeps_others_away_until_it_ends(store):
+    with store.claim("a", wait=False) as mine, store.claim("b", wait=False) as other:
+        assert mine and other
+        with store.claim("a", wait=False) as again:
+            assert not again
+    with store.claim("a", wait=False) as mine:
+        assert mine
 
 
 def test_older_versions_are_stale(store):

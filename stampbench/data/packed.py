@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -20,9 +19,11 @@ from stampbench import seeding
 from stampbench.contract import Split
 from stampbench.data import sources
 from stampbench.data.catalogue import DATASETS, CustomDataset, Dataset, resolve
-from stampbench.errors import DataError
+from stampbench.errors import DamagedError, DataError
+from stampbench.files import lock, set_aside, whole_folder
 
 PACKING_VERSION = 1
+Read = TypeVar("Read")
 _TENSORS, _MANIFEST = "images.safetensors", "manifest.json"
 
 
@@ -96,28 +97,41 @@ def cache_root() -> Path:
 def load(name: str, custom: Mapping[str, CustomDataset] | None = None) -> PackedDataset:
     """The packed dataset of that name, packed now if its images are found; never downloads.
 
+    Packed images that are damaged are set aside and packed anew.
     Raises `DataError` that says what is missing or damaged and what to run.
     """
-    return _read(_packed_folder(name, custom))
+    return _mended(_read, name, custom)
 
 
 def manifest(name: str, custom: Mapping[str, CustomDataset] | None = None) -> Manifest:
     """The manifest of what `load` gives, without reading packed images."""
-    return _manifest(_packed_folder(name, custom))
+    return _mended(_manifest, name, custom)
+
+
+def _mended(read: Callable[[Path], Read], name: str, custom: Mapping[str, CustomDataset] | None) -> Read:
+    """Reads a packed folder; a damaged one is set aside and packed anew."""
+    try:
+        return read(_packed_folder(name, custom))
+    except DamagedError as error:
+        set_aside(_folder(resolve(name, custom)), error.what)
+        return read(_packed_folder(name, custom))
 
 
 def _packed_folder(name: str, custom: Mapping[str, CustomDataset] | None) -> Path:
     dataset = resolve(name, custom)
     folder = _folder(dataset)
-    if not (folder / _MANIFEST).is_file():
-        found = sources.locate(dataset, _downloads())
-        if found is None:
-            raise sources.missing(dataset, folder)
-        try:
-            whole = pack(dataset, found)
-        except ImportError as error:
-            raise DataError(f"{name}: reading its images needs the package {error.name}; install it") from error
-        _write(whole.manifest, _tensors(whole), folder)
+    if (folder / _MANIFEST).is_file():
+        return folder
+    found = sources.locate(dataset, _downloads())
+    if found is None:
+        raise sources.missing(dataset, folder)
+    with lock(cache_root() / ".locks" / folder.name):
+        if not (folder / _MANIFEST).is_file():
+            try:
+                whole = pack(dataset, found)
+            except ImportError as error:
+                raise DataError(f"{name}: reading its images needs the package {error.name}; install it") from error
+            _write(whole.manifest, _tensors(whole), folder)
     return folder
 
 
@@ -133,18 +147,12 @@ def fetch(name: str, custom: Mapping[str, CustomDataset] | None = None) -> Packe
 
 
 def verify(name: str, custom: Mapping[str, CustomDataset] | None = None) -> Manifest:
-    """Computes the digest of the packed arrays anew; raises `DataError` if it is not the manifest's."""
-    packed = load(name, custom)
-    if packed.manifest.partial:
+    """Reads the packed arrays and computes their digest anew; raises `DamagedError` if it is not the manifest's."""
+    held = manifest(name, custom)
+    if held.partial:
         raise DataError(f"{name} is packed here in part: only the whole has a digest to verify")
-    digest = _digest(packed.train, packed.test)
-    if digest != packed.manifest.digest:
-        folder = _folder(resolve(name, custom))
-        raise DataError(
-            f"{folder}: the images' digest is {digest}, the manifest's {packed.manifest.digest}; "
-            f"delete that folder and run `python -m stampbench data fetch {name}`"
-        )
-    return packed.manifest
+    _read.__wrapped__(_folder(resolve(name, custom)))
+    return held
 
 
 def status(custom: Mapping[str, CustomDataset] | None = None) -> list[Status]:
@@ -235,19 +243,9 @@ def _tensors(packed: PackedDataset) -> dict[str, Tensor]:
 
 
 def _write(manifest: Manifest, tensors: Mapping[str, Tensor], folder: Path) -> None:
-    """All or nothing; of two processes that pack the same, one wins and the other's copy is dropped."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    working = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
+    with whole_folder(folder) as working:
         save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, working / _TENSORS)
         (working / _MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n")
-        try:
-            working.replace(folder)
-        except OSError:
-            if not (folder / _MANIFEST).is_file():
-                raise
-    finally:
-        shutil.rmtree(working, ignore_errors=True)
 
 
 def _manifest(folder: Path) -> Manifest:
@@ -270,6 +268,8 @@ def _read(folder: Path) -> PackedDataset:
         shape = (count, 3, manifest.size, manifest.size)
         if split.images.shape != shape or split.images.dtype != torch.uint8 or split.labels.shape != (count,):
             raise _damaged(folder, f"images of shape {tuple(split.images.shape)}, not {shape}")
+    if not manifest.partial and (digest := _digest(train, test)) != manifest.digest:
+        raise _damaged(folder, f"the images' digest is {digest}, the manifest's {manifest.digest}")
     return PackedDataset(manifest, train, test, held)
 
 
@@ -280,8 +280,8 @@ def _spread(tensors: dict[str, Tensor], manifest: Manifest) -> Tensor:
     return torch.zeros(manifest.train, dtype=torch.bool).index_fill_(0, rows, True)
 
 
-def _damaged(folder: Path, reason: str) -> DataError:
-    return DataError(f"{folder}: damaged packed data ({reason}); delete that folder and run again")
+def _damaged(folder: Path, reason: str) -> DamagedError:
+    return DamagedError(f"{folder}: damaged packed data ({reason})", "delete that folder and run again")
 
 
 def _status(dataset: Dataset) -> Status:
@@ -289,7 +289,7 @@ def _status(dataset: Dataset) -> Status:
     if (folder / _MANIFEST).is_file():
         try:
             held = _manifest(folder)
-        except DataError:
+        except DamagedError:
             return Status(dataset.name, dataset.name, dataset.description, False, "damaged", str(folder), None, None)
         return Status(
             dataset.name,

@@ -88,12 +88,14 @@ def _code() -> _Code:
     return _Code(
         commit=_git("rev-parse", "HEAD"),
         dirty=None if status is None else bool(status),
-        source_digest=_source_digest(),
+        source_digest=source_digest(),
         constraints_digest=_file_digest(constraints) if constraints.exists() else None,
     )
 
 
-def _source_digest() -> str:
+@lru_cache(maxsize=1)
+def source_digest() -> str:
+    """The digest of the sources of this package and of the methods, as they lie there."""
     files = sorted(path for folder in SOURCES[:2] for path in (ROOT / folder).rglob("*.py"))
     return digest_of_json([[path.relative_to(ROOT).as_posix(), _file_digest(path)] for path in files])
 

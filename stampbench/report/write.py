@@ -10,12 +10,13 @@ from typing import Final
 
 from stampbench import registry
 from stampbench.errors import UserError
+from stampbench.files import write_atomically
 from stampbench.report import latex, markdown, page
 from stampbench.report.figures import Figure
 from stampbench.report.inserted import insert
 from stampbench.report.sections import Section, suite_sections
 from stampbench.report.tables import Table
-from stampbench.store import Store, write_atomically
+from stampbench.store import Store
 from stampbench.suite import Suite
 
 FORMATS: Final = ("md", "latex", "csv", "html", "figures")

@@ -10,7 +10,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from stampbench.store import write_atomically
+from stampbench.files import write_atomically
 
 
 def main(path: Path) -> None:

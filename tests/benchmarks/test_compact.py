@@ -80,7 +80,7 @@ def test_compact_against_dense(
 ) -> None:
     """The goals at full width and widths of 8: 0.6 of the MAC ratio in training, 0.7 in inference."""
     keep, share = uniform_plan(network, width, round_to)
-    precision = preferred_precision()
+    precision = preferred_precision(cuda=False)
     small = made(network, width, {name: int(kept.sum()) for name, kept in keep.items()})
     batch = TRAIN_BATCH if work is training_step else INFERENCE_BATCH
     label = f"{work.__name__.replace('_', ' ')}, {network} × {width:g}, widths of {round_to}"
@@ -92,7 +92,7 @@ def test_compact_against_dense(
 @pytest.mark.slow
 @pytest.mark.parametrize("network", ["vgg19", "resnet18"])
 def test_compaction_against_a_training_step(network: str, width: float, rounds: int, benchmark: Any) -> None:
-    module, precision = made(network, width), preferred_precision()
+    module, precision = made(network, width), preferred_precision(cuda=False)
     groups, (keep, _) = channel_groups(module, SIZE), uniform_plan(network, width, 1)
     step = training_step(made(network, width), precision)
     info = {"network": network, "width": width, "precision": precision, "batch": TRAIN_BATCH}

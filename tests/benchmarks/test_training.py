@@ -55,7 +55,7 @@ def _stream(purpose: str, seed: int) -> torch.Generator:
 @pytest.mark.parametrize("network", ["vgg19", "resnet18"])
 def test_epoch_against_an_idiomatic_loop(network: str, rounds: int, benchmark: Any) -> None:
     """The goal is a ratio of at most 1/2: twice the images a second."""
-    task, precision = photographs(), preferred_precision()
+    task, precision = photographs(), preferred_precision(cuda=False)
     ours = harness(dense(network, 0.25), batches(task), precision)
     theirs = idiomatic.epochs(dense(network, 0.25), task, BATCH)
     info = {"network": network, "width": 0.25, "precision": precision, "batch": BATCH, "images": STEPS * BATCH}
@@ -66,7 +66,7 @@ def test_epoch_against_an_idiomatic_loop(network: str, rounds: int, benchmark: A
 @pytest.mark.slow
 def test_data_path_against_the_epoch_it_feeds(rounds: int, benchmark: Any) -> None:
     """The goal is a ratio of at most 0.05."""
-    task, precision = photographs(), preferred_precision()
+    task, precision = photographs(), preferred_precision(cuda=False)
     trainer, alone = harness(dense("vgg19", 0.25), batches(task), precision), batches(task)
 
     def data_path() -> None:

@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from stampbench.data import packed
 from stampbench.data.catalogue import CustomDataset
-from stampbench.errors import DataError
+from stampbench.errors import DamagedError, DataError, UserError
 from tests.data.making import chw, png, write_parquet
 
 
@@ -118,7 +118,7 @@ def test_a_broken_mirror_is_a_clear_error_and_leaves_the_cache_alone(root, cache
     _break(root / "cifar10", pixels, how)
     with pytest.raises(DataError, match=message):
         packed.load("cifar10")
-    assert list(cache.rglob("*")) == []
+    assert not (cache / "data").exists()
 
 
 def test_missing_data_says_what_to_run(root):
@@ -132,7 +132,7 @@ def test_an_interrupted_write_leaves_nothing(mirror, cache, monkeypatch):
         raise OSError("disk full")
 
     monkeypatch.setattr(packed, "save_file", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(UserError, match="cannot be written: disk full; make room"):
         packed.load("cifar10")
     assert list((cache / "data").iterdir()) == []
 
@@ -149,14 +149,15 @@ def test_verify_finds_a_changed_pixel(mirror, cache):
     tensors = {name: tensor.clone() for name, tensor in load_file(file).items()}
     tensors["train_images"][0, 0, 0, 0] ^= 1
     save_file(tensors, file)
-    packed._read.cache_clear()
-    with pytest.raises(DataError, match="delete that folder"):
+    with pytest.raises(DamagedError, match=r"the images' digest is \w+, the manifest's \w+\); delete that folder"):
         packed.verify("cifar10")
 
 
-@pytest.mark.parametrize("how", ["truncated", "count", "manifest"])
-def test_a_damaged_cache_is_a_clear_error(mirror, cache, how):
-    packed.load("cifar10")
+@pytest.mark.parametrize("how", ["truncated", "pixel", "count", "manifest", "no manifest"])
+@pytest.mark.parametrize("read", [packed.load, packed.manifest])
+def test_a_damaged_cache_is_set_aside_told_and_packed_anew(mirror, cache, how, read, caplog):
+    before = packed.load("cifar10")
+    images = before.train.images.clone()  # what is loaded is a map of the file
     packed._read.cache_clear()
     folder = cache / "data" / "cifar10-v1"
     if how == "truncated":
@@ -165,9 +166,26 @@ def test_a_damaged_cache_is_a_clear_error(mirror, cache, how):
     elif how == "count":
         manifest = json.loads((folder / "manifest.json").read_text())
         (folder / "manifest.json").write_text(json.dumps(manifest | {"train": 21}))
-    else:
+    elif how == "pixel":
+        data = bytearray((folder / "images.safetensors").read_bytes())
+        data[-1] ^= 1
+        (folder / "images.safetensors").write_bytes(data)
+    elif how == "manifest":
         (folder / "manifest.json").write_text("{")
-    with pytest.raises(DataError, match=r"damaged packed data.*delete that folder"):
+    else:
+        (folder / "manifest.json").unlink()
+    read("cifar10")
+    again = packed.load("cifar10")
+    assert again.manifest == before.manifest and torch.equal(again.train.images, images)
+    assert how == "no manifest" or "set aside as cifar10-v1.damaged" in caplog.text
+
+
+def test_a_damaged_cache_without_its_source_says_what_is_missing(mirror, cache, monkeypatch):
+    packed.load("cifar10")
+    packed._read.cache_clear()
+    (cache / "data" / "cifar10-v1" / "manifest.json").write_text("{")
+    monkeypatch.delenv("STAMPBENCH_DATA")
+    with pytest.raises(DataError, match="data fetch cifar10"):
         packed.load("cifar10")
 
 
