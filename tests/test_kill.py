@@ -1,12 +1,15 @@
-"""kill -9 in the middle of a run: the same command completes it, and repeats nothing."""
+"""Runs that are killed, damaged or doubled: the same command completes them, and repeats nothing."""
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+import pytest
 
 SUITE = """
 title = "Digits, in seconds"
@@ -47,13 +50,23 @@ def outcomes(folder: Path) -> dict[str, tuple]:
     return found
 
 
-def test_a_killed_run_goes_on_and_ends_as_if_undisturbed(tmp_path):
-    environment = os.environ | {"STAMPBENCH_CACHE": str(tmp_path / "cache")}
+def settings(folder: Path) -> dict[str, str]:
+    environment = os.environ | {"STAMPBENCH_CACHE": str(folder / "cache")}
     environment.pop("STAMPBENCH_DATA", None)
-    subprocess.run(command(tmp_path, "calm"), env=environment, check=True, capture_output=True)
+    return environment
 
+
+@pytest.fixture(scope="module")
+def calm(tmp_path_factory):
+    """An undisturbed run: its folder, with its cache, and its outcomes."""
+    folder = tmp_path_factory.mktemp("calm")
+    subprocess.run(command(folder, "calm"), env=settings(folder), check=True, capture_output=True)
+    return folder, outcomes(folder / "calm")
+
+
+def test_a_killed_run_goes_on_and_ends_as_if_undisturbed(tmp_path, calm):
     records = tmp_path / "killed" / "records"
-    victim = subprocess.Popen(command(tmp_path, "killed"), env=environment, stdout=subprocess.PIPE)
+    victim = subprocess.Popen(command(tmp_path, "killed"), env=settings(tmp_path), stdout=subprocess.PIPE)
     limit = time.monotonic() + 120
     while len(list(records.glob("*.json"))) < 2 and time.monotonic() < limit:
         time.sleep(0.01)
@@ -62,7 +75,44 @@ def test_a_killed_run_goes_on_and_ends_as_if_undisturbed(tmp_path):
     survivors = {path: path.stat().st_mtime_ns for path in records.glob("*.json")}
     assert 2 <= len(survivors) < 6
 
-    subprocess.run(command(tmp_path, "killed"), env=environment, check=True, capture_output=True)
+    subprocess.run(command(tmp_path, "killed"), env=settings(tmp_path), check=True, capture_output=True)
     assert {path: path.stat().st_mtime_ns for path in survivors} == survivors
-    assert len(outcomes(tmp_path / "killed")) == 6
-    assert outcomes(tmp_path / "killed") == outcomes(tmp_path / "calm")
+    assert len(calm[1]) == 6 and outcomes(tmp_path / "killed") == calm[1]
+
+
+def test_what_is_damaged_is_set_aside_told_and_made_anew(tmp_path, calm):
+    """A record, a speed, an artefact and the packed images, all cut short: the same command mends them all."""
+    shutil.copytree(calm[0], tmp_path, dirs_exist_ok=True)
+    found = [next((tmp_path / place).glob(pattern)) for place, pattern in DAMAGED]
+    for path in found:
+        path.write_bytes(path.read_bytes()[:-20])
+    done = subprocess.run(command(tmp_path, "calm"), env=settings(tmp_path), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("set aside as") == len(found)
+    assert outcomes(tmp_path / "calm") == calm[1]
+
+
+DAMAGED = [
+    ("calm/records", "*.json"),
+    ("calm/speed", "*.json"),
+    ("calm/artefacts", "*/tensors.safetensors"),
+    ("cache/data", "digits*/images.safetensors"),
+]
+
+
+def test_two_runs_at_once_share_the_work(tmp_path, calm):
+    runs = [
+        subprocess.Popen(command(tmp_path, "shared"), env=settings(tmp_path), stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    lines = [line for run in runs for line in run.communicate()[0].splitlines()]
+    assert [run.returncode for run in runs] == [0, 0]
+    assert sum(line.startswith("job ") for line in lines) == 6
+    assert outcomes(tmp_path / "shared") == calm[1]
+
+
+def test_where_records_cannot_be_written_nothing_runs(tmp_path):
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / ".locks").write_text("in the way")
+    done = subprocess.run(command(tmp_path, "results"), env=settings(tmp_path), capture_output=True, text=True)
+    assert done.returncode == 2 and "cannot be written" in done.stderr and "epoch" not in done.stdout

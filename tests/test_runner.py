@@ -1,72 +1,26 @@
 """The protocol: same bits twice, shared draws, honest budgets, failures as records."""
 
+import errno
+import os
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 import torch
 
-from stampbench import runner, suite
+from stampbench import registry, runner
 from stampbench.artefacts import Artefacts
 from stampbench.contract import Budget, Start
-from stampbench.errors import DataError
+from stampbench.errors import DataError, UserError
 from stampbench.executors import run_here
 from stampbench.job import Job, LearningRates, Protocol, Reference
 from stampbench.progress import SilentProgress
 from stampbench.runner import Bench, run
 from stampbench.store import Store
+from tests.tiny import JOBS, TINY
+from tests.toy_methods import TARGETS
 
 CPU = torch.device("cpu")
-TINY = suite.Suite.model_validate(
-    {
-        "name": "tiny",
-        "title": "Digits, in seconds",
-        "presets": {
-            "tiny": {
-                "protocol": {
-                    "train_images": 200,
-                    "validation_images": 60,
-                    "epochs": 1,
-                    "batch_size": 32,
-                    "precision": "fp32",
-                    "threads": 1,
-                    "learning_rate": {"random": 0.05, "reference": 0.05, "target": 0.05},
-                    "reference": {"dataset": "glyphs", "epochs": 1, "images": 200},
-                },
-                "grid": [
-                    {
-                        "targets": ["digits"],
-                        "networks": ["resnet18"],
-                        "width": 0.125,
-                        "methods": [
-                            "dense",
-                            {"name": "dense", "start": "reference"},
-                            "random",
-                            "magnitude",
-                            {"name": "magnitude", "options": {"scope": "global"}},
-                            {"name": "magnitude", "start": "target"},
-                        ],
-                        "budgets": [0.25],
-                        "seeds": 2,
-                    }
-                ],
-            }
-        },
-    }
-)
-JOBS = TINY.jobs("tiny", "fp32")
-
-
-@pytest.fixture(scope="session")
-def pool(tmp_path_factory):
-    """Every job of the tiny suite, run once."""
-    folder = tmp_path_factory.mktemp("pool")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STAMPBENCH_CACHE", str(folder / "cache"))
-        patch.delenv("STAMPBENCH_DATA", raising=False)
-        patch.setattr(runner.speed, "ROUNDS", {"train_step": 1, "latency": 1, "inference": 1})
-        store = Store(folder / "results")
-        records = run_here(JOBS, TINY, store, SilentProgress())
-        yield store, {record.key: record for record in records}
 
 
 def bench(folder: Path, executor: str = "test") -> Bench:
@@ -166,6 +120,52 @@ def test_a_diverged_job_is_a_record_and_the_suite_goes_on(tmp_path, monkeypatch)
     assert second.status == "done"
     assert run_here([diverging], TINY, store, SilentProgress()) == []
     assert run_here([diverging], TINY, store, SilentProgress(), retry=True)[0].status == "failed"
+
+
+def test_a_job_without_memory_is_a_record_and_the_suite_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(runner.speed, "ROUNDS", {"train_step": 1, "latency": 1, "inference": 1})
+    monkeypatch.setattr(registry, "METHODS", registry.Registry("method", registry.METHODS.targets() | TARGETS))
+    first, second = run_here([made_job(method="hungry"), JOBS[0]], TINY, Store(tmp_path), SilentProgress())
+    assert (first.status, second.status) == ("failed", "done")
+    assert "can't allocate memory" in first.reason
+
+
+def test_a_full_disk_stops_the_run_and_loses_no_record(pool, tmp_path, monkeypatch):
+    """It is nothing that a job did: no failed records, and what is stored stays."""
+    store, left = Store(tmp_path), [2]
+
+    def fill(descriptor: int) -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("stampbench.executors.run", lambda job, _bench: pool[1][job.key])
+    monkeypatch.setattr(os, "fsync", fill)
+    with pytest.raises(UserError, match="No space left on device; make room"):
+        run_here(JOBS, TINY, store, SilentProgress())
+    assert [r.status for r in store.records()] == ["done", "done"]
+
+
+def test_jobs_that_another_process_is_at_come_last(pool, tmp_path, monkeypatch):
+    """One of them it has done by then, one it has given up."""
+    store, told, records = Store(tmp_path), [], pool[1]
+    monkeypatch.setattr("stampbench.executors.run", lambda job, _bench: records[job.key])
+
+    class Watcher(SilentProgress):
+        def note(self, message):
+            told.append(message)
+
+        def job_finished(self, record):
+            if record.key == JOBS[-1].key:
+                store.put(records[JOBS[0].key])
+                others.close()
+
+    with ExitStack() as others:
+        for job in JOBS[:2]:
+            others.enter_context(store.claim(job.key, wait=False))
+        made = run_here(JOBS, TINY, store, Watcher())
+    assert [r.key for r in made] == [job.key for job in [*JOBS[2:], JOBS[1]]]
+    assert told == [f"another process is at {job.label}" for job in JOBS[:2]]
 
 
 def test_a_plan_over_budget_is_a_failed_job(tmp_path, monkeypatch):

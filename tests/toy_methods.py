@@ -84,6 +84,16 @@ class Prepared(Fresh):
         return Plan(half(network, task), notes={"first": float(numbers[0])})
 
 
+class Hungry(Fresh):
+    name = "hungry"
+    card = "Wants more memory than there is."
+
+    def plan(self, network, task, budget, artefacts, context):
+        import torch
+
+        return Plan({"features.0": torch.empty(10**15)})
+
+
 class ReadsData(SaliencyMethod):
     name = "reads-data"
     version = 1
@@ -103,5 +113,6 @@ TARGETS = {
     "given": "tests.toy_methods:Given",
     "single-weights": "tests.toy_methods:SingleWeights",
     "prepared": "tests.toy_methods:Prepared",
+    "hungry": "tests.toy_methods:Hungry",
     "reads-data": "tests.toy_methods:ReadsData",
 }

@@ -1,0 +1,179 @@
+"""Jobs on a Ray cluster of two nodes on this machine: the same records, and nothing lost when workers die."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from stampbench import cluster
+from stampbench.errors import UserError
+from stampbench.job import LearningRates
+from stampbench.progress import SilentProgress
+from stampbench.store import Store
+from tests.tiny import JOBS, TINY
+
+ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'stampbench[ray]'")
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    """Of a cluster of two nodes with one CPU each, which share one cache."""
+    from ray.cluster_utils import Cluster
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STAMPBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.delenv("STAMPBENCH_DATA", raising=False)
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+        nodes.add_node(num_cpus=1)
+        yield nodes.address
+        nodes.shutdown()
+
+
+class Watcher(SilentProgress):
+    """Remembers what it is told, and does something at the first epoch."""
+
+    def __init__(self, deed=lambda: None) -> None:
+        self.lines, self.finished, self._deed = [], [], deed
+
+    def note(self, message):
+        self.lines.append(message)
+
+    def artefact_started(self, label):
+        self.lines.append(f"making {label}")
+
+    def epoch(self, label, epoch, epochs, loss, accuracy):
+        if not any(line.startswith("epoch") for line in self.lines):
+            self._deed()
+        self.lines.append(f"epoch of {label}")
+
+    def job_finished(self, record):
+        self.finished.append(record.key)
+
+
+def kill_a_worker() -> None:
+    """kill -9 of a process that is at an order, as Ray names it."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        if (folder / "cmdline").read_bytes().startswith(b"ray::_work"):
+            os.kill(int(folder.name), signal.SIGKILL)
+            return
+    raise AssertionError("no worker is at work")
+
+
+def lasting(record) -> dict:
+    """A record without its times, its place, and who came first to an artefact."""
+    times = {"seconds", "yardstick", "peak_memory_mib", "provenance", "artefacts"}
+    return record.model_dump(exclude=times) | {"artefacts": [(use.kind, use.digest) for use in record.artefacts]}
+
+
+def test_two_nodes_make_the_records_that_one_process_makes(address, pool, tmp_path):
+    store, watcher = Store(tmp_path), Watcher()
+    records = cluster.run_on_ray(JOBS, TINY, store, watcher, address=address)
+    assert {r.key: lasting(r) for r in records} == {key: lasting(r) for key, r in pool[1].items()}
+    assert {r.provenance.executor for r in records} == {"ray"} and {r.provenance.threads for r in records} == {1}
+    assert sorted(watcher.finished) == sorted(job.key for job in JOBS)
+    assert len([line for line in watcher.lines if line.startswith("making")]) == 4
+    assert {r.speed for r in records} == {path.stem for path in (tmp_path / "speed").iterdir()}
+    assert {r.key: lasting(r) for r in store.records()} == {r.key: lasting(r) for r in records}
+    assert cluster.run_on_ray(JOBS, TINY, store, watcher, address=address) == []
+
+
+def test_what_a_dead_worker_was_at_is_done_again(address, pool, tmp_path):
+    watcher = Watcher(kill_a_worker)
+    records = cluster.run_on_ray(JOBS[:4], TINY, Store(tmp_path), watcher, address=address)
+    assert {r.key: lasting(r) for r in records} == {job.key: lasting(pool[1][job.key]) for job in JOBS[:4]}
+    assert any("died" in line and "starts anew" in line for line in watcher.lines)
+
+
+def diverging(rate: LearningRates):
+    return [
+        job.model_copy(update={"protocol": job.protocol.model_copy(update={"learning_rate": rate, "epochs": 2})})
+        for job in JOBS[:2]
+    ]
+
+
+def test_a_job_that_raises_is_a_record_and_runs_again_on_request_alone(address, tmp_path):
+    jobs, store = diverging(LearningRates(random=1e8, reference=0.05, target=0.05)), Store(tmp_path)
+    records = cluster.run_on_ray(jobs[:1], TINY, store, Watcher(), address=address)
+    assert [r.status for r in records] == ["failed"] and "DivergedError" in records[0].reason
+    assert cluster.run_on_ray(jobs[:1], TINY, store, Watcher(), address=address) == []
+    again = cluster.run_on_ray(jobs[:1], TINY, store, Watcher(), retry=True, address=address)
+    assert [r.status for r in again] == ["failed"]
+
+
+def test_ctrl_c_lets_the_jobs_in_flight_end_and_starts_no_more(address, tmp_path):
+    store, watcher = Store(tmp_path), Watcher(lambda: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        cluster.run_on_ray(JOBS, TINY, store, watcher, address=address)
+    assert any("Ctrl-C again" in line for line in watcher.lines)
+    assert len(list(store.records())) == len(watcher.finished) < len(JOBS)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_jobs_of_another_process_are_left_to_it(address, tmp_path):
+    store, watcher = Store(tmp_path), Watcher()
+    with store.claim(JOBS[0].key, wait=False):
+        assert cluster.run_on_ray(JOBS[:1], TINY, store, watcher, address=address) == []
+    assert any("another process is at" in line for line in watcher.lines)
+
+
+def test_a_job_that_no_node_can_take_is_refused(address, tmp_path):
+    job = JOBS[0].model_copy(update={"protocol": JOBS[0].protocol.model_copy(update={"threads": 64})})
+    with pytest.raises(UserError, match="no node of the Ray cluster has the 64 CPU"):
+        cluster.run_on_ray([job], TINY, Store(tmp_path), Watcher(), address=address)
+
+
+def test_missing_data_is_refused_before_a_job_runs(address, tmp_path):
+    job = next(job for job in JOBS if job.start == "target").model_copy(update={"target": "cifar10"})
+    with pytest.raises(UserError, match="data fetch cifar10"):
+        cluster.run_on_ray([job], TINY, Store(tmp_path), Watcher(), address=address)
+
+
+def test_no_cluster_there(tmp_path):
+    with pytest.raises(UserError, match=r"no Ray cluster at 127\.0\.0\.1:1"):
+        cluster.run_on_ray(JOBS[:1], TINY, Store(tmp_path), Watcher(), address="127.0.0.1:1")
+
+
+def test_without_ray_the_extra_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UserError, match=r"pip install 'stampbench\[ray\]'"):
+        cluster.run_on_ray(JOBS[:1], TINY, Store(tmp_path), Watcher())
+
+
+def test_a_node_with_other_sources_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("STAMPBENCH_CACHE", str(tmp_path))
+    setting = cluster.Setting({}, "other", 0, frozenset())
+    outcome = cluster._work(cluster.Order(JOBS[0], None, ()), setting, None)
+    assert "install the same on all" in outcome.refusal
+
+
+class FakeRay:
+    """As much of Ray as a driver needs to begin."""
+
+    def remote(self, what=None):
+        return self
+
+    def options(self, **_):
+        return self
+
+
+def test_a_failed_artefact_takes_with_it_what_rests_on_it_and_nothing_else(tmp_path, monkeypatch):
+    from stampbench.executors import bench_of
+
+    monkeypatch.setattr(cluster, "_this_node", lambda _: None)
+    store, watcher = Store(tmp_path), Watcher()
+    driver = cluster._Driver(FakeRay(), bench_of(TINY, store, watcher, "ray"), store, False, 0)
+    first, second, third = JOBS[:3]
+    making = cluster.Order(first, "a", ())
+    resting = [
+        cluster.Order(first, "b", ("a",)),
+        cluster.Order(first, None, ("a", "b")),
+        cluster.Order(second, None, ("b",)),
+    ]
+    driver.todo = [*resting, cluster.Order(third, None, ())]
+    driver._lost(making, "it diverged")
+    assert [order.job.key for order in driver.todo] == [third.key]
+    assert {r.key: r.status for r in driver.records} == {first.key: "failed", second.key: "failed"}
+    assert all("it diverged" in r.reason for r in driver.records)
