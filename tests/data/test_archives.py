@@ -1,7 +1,10 @@
+import io
 import os
 import pickle
 import shutil
+import tarfile
 import zipfile
+from pathlib import Path
 from urllib.error import URLError
 
 import numpy as np
@@ -224,3 +227,55 @@ def test_a_failed_download_is_a_clear_error(monkeypatch, name):
     monkeypatch.setattr("torchvision.datasets.utils.download_url", fail)
     with pytest.raises(DataError, match=r"the download failed .*no route.*STAMPBENCH_DATA"):
         packed.fetch(name)
+
+
+def tar_of(path: Path, *members: tuple[str, int] | tarfile.TarInfo) -> Path:
+    with tarfile.open(path, "w:gz") as tar:
+        for member in members:
+            info = member if isinstance(member, tarfile.TarInfo) else tarfile.TarInfo(member[0])
+            info.size = 0 if isinstance(member, tarfile.TarInfo) else member[1]
+            tar.addfile(info, io.BytesIO(bytes(info.size)))
+    return path
+
+
+def link(name: str, to: str, kind: bytes = tarfile.SYMTYPE) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, to
+    return info
+
+
+@pytest.mark.parametrize(
+    "evil",
+    [
+        ("../outside", 3),
+        ("/tmp/outside", 3),
+        ("a/../../outside", 3),
+        link("a", "/etc"),
+        link("a", "../.."),
+        link("device", "", tarfile.CHRTYPE),
+    ],
+)
+def test_an_archive_that_would_write_elsewhere_writes_nothing(tmp_path, evil):
+    archive, folder = tar_of(tmp_path / "a.tar.gz", ("good", 3), evil), tmp_path / "inside"
+    folder.mkdir()
+    before = set(tmp_path.rglob("*"))
+    with pytest.raises(DataError, match="delete it and fetch again"):
+        archives.extract(archive, folder, 100)
+    assert set(tmp_path.rglob("*")) == before
+
+
+def test_a_bomb_is_not_extracted(tmp_path):
+    archive = tar_of(tmp_path / "a.tar.gz", ("good", 3), ("bomb", 10**6))
+    assert archive.stat().st_size < 10**4
+    with pytest.raises(DataError, match="more than 1,000 bytes"):
+        archives.extract(archive, tmp_path / "inside", 1000)
+    assert not (tmp_path / "inside").exists()
+    archives.extract(archive, tmp_path / "inside", 2 * 10**6)
+    assert (tmp_path / "inside" / "bomb").stat().st_size == 10**6
+
+
+def test_a_truncated_archive_is_a_clear_error(tmp_path):
+    archive = tar_of(tmp_path / "a.tar.gz", ("good", 10**5))
+    archive.write_bytes(archive.read_bytes()[:-20])
+    with pytest.raises(DataError, match="cannot be extracted"):
+        archives.extract(archive, tmp_path / "inside", 10**6)
