@@ -51,6 +51,12 @@ def benchmarks(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none")
+def soak(session: nox.Session) -> None:
+    """Random kills over the demo suite, an hour; arguments after `--`: `--kills 50 --seed 0 --gap 30`."""
+    python(session, "-m", "tests.soak", *session.posargs)
+
+
+@nox.session(venv_backend="none")
 def check(session: nox.Session) -> None:
     """The gate: `nox -s check -- demo` compares its records with the stored ones of this device."""
     python(session, "-m", "stampbench", "check", *session.posargs)
