@@ -196,7 +196,8 @@ class _Driver:
     def _died(self, order: Order, how: str) -> None:
         self._release(order)
         identity = (order.job.key, order.artefact)
-        self._deaths[identity] += 1
+        # A node that dies is no fault of what it was at.
+        self._deaths[identity] += how != "NodeDiedError"
         if self._deaths[identity] >= DEATHS:
             self._lost(order, f"its worker died {DEATHS} times, last of {how}")
         else:

@@ -11,7 +11,7 @@ import pytest
 
 from stampbench.errors import UserError
 from stampbench.job import Job
-from stampbench.report import latex, markdown
+from stampbench.report import latex, markdown, page
 from stampbench.report.marks import mark
 from stampbench.report.sections import suite_sections
 from stampbench.report.tables import Column, Entry, Table
@@ -51,10 +51,26 @@ def filled(make_suite: MakeSuite, store: Store) -> Suite:
 def test_report_is_the_golden_one(form: str, suffix: str, filled: Suite, store: Store, tmp_path: Path) -> None:
     (path,) = write_report([filled], store, [form], tmp_path / "out")
     assert path == tmp_path / "out" / f"toys{suffix}"
-    golden = GOLDEN / path.name
+    assert_golden(path.name, path.read_text(encoding="utf-8"))
+
+
+def assert_golden(name: str, text: str) -> None:
+    golden = GOLDEN / name
     if os.environ.get("STAMPBENCH_WRITE_GOLDEN"):
-        golden.write_bytes(path.read_bytes())
-    assert path.read_text(encoding="utf-8") == golden.read_text(encoding="utf-8")
+        golden.write_text(text, encoding="utf-8")
+    assert text == golden.read_text(encoding="utf-8")
+
+
+def test_every_csv_file_is_the_golden_one(filled: Suite, store: Store, tmp_path: Path) -> None:
+    paths = write_report([filled], store, ["csv"], tmp_path)
+    texts = (f"{path.relative_to(tmp_path).as_posix()}\n{path.read_text(encoding='utf-8')}" for path in paths)
+    assert_golden("toys.csv", "\n".join(texts))
+
+
+def test_the_page_is_the_golden_one(filled: Suite, store: Store) -> None:
+    """Without figures, whose bytes are matplotlib's."""
+    sections = suite_sections(filled, store)
+    assert_golden("toys.html", page.document(sections, [[] for _ in sections]))
 
 
 def test_rows_follow_the_suite_and_show_what_is_missing(make_suite: MakeSuite, store: Store) -> None:
