@@ -1,0 +1,86 @@
+"""What grows with a campaign: a job's way through Ray, and the pool of records: `nox -s benchmarks -- scaling`."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stampbench.cluster import run_on_ray
+from stampbench.executors import run_here
+from stampbench.progress import SilentProgress
+from stampbench.store import Store
+from tests import factories
+from tests.benchmarks.interleaved import compare
+from tests.tiny import JOBS, TINY
+
+# Jobs from random weights: no artefacts.
+RANDOM = [job for job in JOBS if job.start == "random"]
+RECORDS = 500
+
+
+@pytest.fixture
+def address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Of a cluster of one node that holds one job."""
+    from ray.cluster_utils import Cluster
+
+    monkeypatch.setenv("STAMPBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    node = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    yield str(node.address)
+    node.shutdown()
+
+
+@pytest.mark.slow
+def test_jobs_on_ray_against_one_process(address: str, tmp_path: Path, rounds: int, benchmark: Any) -> None:
+    """The goal is two seconds a job, with what connecting to the cluster takes shared out over ten jobs."""
+    jobs = [
+        RANDOM[0].model_copy(update={"seed": seed, "protocol": RANDOM[0].protocol.model_copy(update={"epochs": 4})})
+        for seed in range(10)
+    ]
+
+    def through(runs: Callable[..., Any], **options: Any) -> Callable[[], None]:
+        numbers = itertools.count()
+
+        def work() -> None:
+            store = Store(tmp_path / f"{runs.__name__}-{next(numbers)}")
+            records = runs(jobs, TINY, store, SilentProgress(), **options)
+            assert [record.status for record in records] == ["done"] * len(jobs)
+
+        return work
+
+    pair = through(run_on_ray, address=address), through(run_here)
+    compare(benchmark, *pair, rounds, what=f"{len(jobs)} jobs on Ray", reference="in one process", jobs=len(jobs))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["put", "read"])
+def test_records_against_bare_files(what: str, tmp_path: Path, rounds: int, benchmark: Any) -> None:
+    """Validated, atomic and flushed to the disk against written and read as they come."""
+    store, bare = Store(tmp_path / "pool"), tmp_path / "bare"
+    bare.mkdir()
+    records = [factories.record(factories.job(seed=seed)) for seed in range(RECORDS)]
+    texts = [record.model_dump_json(indent=1) for record in records]
+
+    def put() -> None:
+        for record in records:
+            store.put(record)
+
+    def write() -> None:
+        for index, text in enumerate(texts):
+            (bare / f"{index}.json").write_text(text)
+
+    def read() -> None:
+        assert sum(1 for _ in store.records()) == RECORDS
+
+    def parse() -> None:
+        assert sum(1 for path in bare.iterdir() if json.loads(path.read_text())) == RECORDS
+
+    put()
+    write()
+    pair = (put, write) if what == "put" else (read, parse)
+    compare(benchmark, *pair, rounds, what=f"{what} {RECORDS:,} records", reference="bare files", records=RECORDS)
