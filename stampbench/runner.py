@@ -413,7 +413,7 @@ def _measured_speed(
 ) -> str:
     """The key of the speed at these widths on this device, measured if it has not been."""
     precision = job.protocol.precision
-    key = speed.speed_key(job.network, task.classes, task.input_size, widths, precision)
+    key = speed.speed_key(job.network, task.classes, task.input_size, widths, precision, bench.executor)
     if not bench.speeds.has_speed(key):
         bench.speeds.put_speed(
             speed.measure(

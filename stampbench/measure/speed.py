@@ -21,12 +21,18 @@ WARMUPS = 2
 ROUNDS = {"train_step": 10, "latency": 30, "inference": 10}
 
 
-def speed_key(network: str, classes: int, input_size: int, widths: Mapping[str, int], precision: str) -> str:
-    """Names a measurement: speed depends on widths, device, threads, precision, algorithms and torch's build alone."""
+def speed_key(
+    network: str, classes: int, input_size: int, widths: Mapping[str, int], precision: str, executor: str
+) -> str:
+    """Names a measurement: speed depends on widths, device, threads, precision, algorithms and torch's build alone.
+
+    Jobs of a Ray cluster may run beside others on their machine, so speeds measured there have names of their own.
+    """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     shape = [network, classes, input_size, dict(widths), precision, TRAIN_BATCH, INFERENCE_BATCH, ROUNDS]
-    algorithms = [] if torch.are_deterministic_algorithms_enabled() else ["fast"]
-    return digest_of_json([*shape, device_name(device), torch.get_num_threads(), torch.__version__, *algorithms])
+    unusual = [] if torch.are_deterministic_algorithms_enabled() else ["fast"]
+    unusual += ["ray"] if executor == "ray" else []
+    return digest_of_json([*shape, device_name(device), torch.get_num_threads(), torch.__version__, *unusual])
 
 
 def measure(
@@ -78,7 +84,7 @@ def measure(
     for module in pair:
         module.eval()
     return Speed(
-        key=speed_key(network, classes, input_size, widths, precision),
+        key=speed_key(network, classes, input_size, widths, precision, executor),
         network=network,
         classes=classes,
         input_size=input_size,

@@ -11,7 +11,7 @@ import pandas as pd
 from stampbench import registry
 from stampbench.contract import Granularity, Options
 from stampbench.job import Job
-from stampbench.record import PRETRAINED, Record, Timing
+from stampbench.record import PRETRAINED, Provenance, Record, Timing
 from stampbench.statistics import summarise
 from stampbench.store import Store
 
@@ -79,7 +79,7 @@ def _outcome(record: Record | None, store: Store) -> dict[str, Any]:
     if record is None:
         return {"status": "missing"}
     place: dict[str, Any] = {
-        "device": record.provenance.device,
+        "device": place_of(record.provenance),
         "fingerprint": record.provenance.fingerprint,
     }
     if data := record.data.get(record.job.target):
@@ -105,9 +105,14 @@ def _measures(record: Record, store: Store) -> dict[str, Any]:
         values |= {
             "train_speed_up": speed_up(speed.train_step),
             "inference_speed_up": speed_up(speed.inference),
-            "speed_device": speed.provenance.device,
+            "speed_device": place_of(speed.provenance),
         }
     return values
+
+
+def place_of(made: Provenance) -> str:
+    """The device, and whether other jobs may have run beside on its machine."""
+    return f"{made.device} on Ray" if made.executor == "ray" else made.device
 
 
 def _summary(group: pd.DataFrame) -> dict[str, Any]:

@@ -27,11 +27,12 @@ def test_all_samples_of_both_networks_are_kept(monkeypatch):
 
 def test_the_key_depends_on_widths_and_conditions_alone():
     keys = {
-        speed.speed_key("resnet18", 10, 16, widths(1), "fp32"),
-        speed.speed_key("resnet18", 10, 16, widths(2), "fp32"),
-        speed.speed_key("resnet18", 100, 16, widths(1), "fp32"),
-        speed.speed_key("resnet18", 10, 32, widths(1), "fp32"),
-        speed.speed_key("resnet18", 10, 16, widths(1), "bf16"),
+        speed.speed_key("resnet18", 10, 16, widths(1), "fp32", "in-process"),
+        speed.speed_key("resnet18", 10, 16, widths(2), "fp32", "in-process"),
+        speed.speed_key("resnet18", 100, 16, widths(1), "fp32", "in-process"),
+        speed.speed_key("resnet18", 10, 32, widths(1), "fp32", "in-process"),
+        speed.speed_key("resnet18", 10, 16, widths(1), "bf16", "in-process"),
+        speed.speed_key("resnet18", 10, 16, widths(1), "fp32", "ray"),
     }
     assert len(keys) == 5
-    assert speed.speed_key("resnet18", 10, 16, widths(1), "fp32") in keys
+    assert speed.speed_key("resnet18", 10, 16, widths(1), "fp32", "in-process") in keys
