@@ -34,5 +34,5 @@ def test_the_key_depends_on_widths_and_conditions_alone():
         speed.speed_key("resnet18", 10, 16, widths(1), "bf16", "in-process"),
         speed.speed_key("resnet18", 10, 16, widths(1), "fp32", "ray"),
     }
-    assert len(keys) == 5
+    assert len(keys) == 6
     assert speed.speed_key("resnet18", 10, 16, widths(1), "fp32", "in-process") in keys
