@@ -115,7 +115,7 @@ def run(
         if executor is Executor.RAY:
             from stampbench.cluster import run_on_ray
 
-            run_on_ray(*work, address, int(campaign.cuda))
+            run_on_ray(*work, address, int(campaign.cuda) if gpus_per_job is None else gpus_per_job)
         else:
             from stampbench.executors import run_here
 

@@ -112,10 +112,14 @@ class _Driver:
     def run(self, jobs: Sequence[Job], drain: _Drain) -> None:
         """Runs the jobs; after a request to drain, ends those in flight."""
         self.todo = self._orders(jobs)
-        while self._flights or (self.todo and not drain.asked):
-            if not drain.asked:
-                self._submit_what_fits()
-            self._collect()
+        try:
+            while self._flights or (self.todo and not drain.asked):
+                if not drain.asked:
+                    self._submit_what_fits()
+                self._collect()
+        finally:
+            for claim in self._claims.values():
+                claim.close()
 
     def _orders(self, jobs: Sequence[Job]) -> list[Order]:
         """Artefacts that are not at hand, once each, then the jobs; what is at hand goes to Ray's object store."""
