@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
+from functools import cached_property
 from pathlib import Path
 
 from stampbench import hardware, registry
@@ -36,7 +37,10 @@ class Campaign:
         self.store = store
         self.jobs = self.suite.jobs(self.preset, hardware.preferred_precision(self.cuda))
         self._by_default = preset is None
-        self._experience = Experience(store.records(), self.cuda)
+
+    @cached_property
+    def _experience(self) -> Experience:
+        return Experience(self.store.records(), self.cuda)
 
     def estimate(self, jobs: Sequence[Job], retry: bool = False) -> Estimate:
         """What is missing of these jobs and for how long; with `retry`, failed ones are missing too."""

@@ -106,9 +106,9 @@ def run(
     if executor is Executor.IN_PROCESS and (address, gpus_per_job) != (None, None):
         raise UserError("--address and --gpus-per-job are of --executor ray; add it, or leave them out")
     store = Store(results)
-    store.mend()
     campaign = Campaign(suite, preset, store, cuda=None if gpus_per_job is None else gpus_per_job > 0)
     jobs = selected(campaign.jobs, methods=method, targets=target, seeds=seed)
+    store.mend()
     print(campaign.announcement(jobs, retry), flush=True)
     with _stoppable(), progress_for(sys.stdout) as observer:
         work = jobs, campaign.suite, store, observer, retry, campaign.estimate(jobs, retry).seconds
