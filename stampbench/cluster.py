@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -31,7 +32,7 @@ from stampbench.suite import Suite
 
 # What kills its worker so often becomes a failed record.
 DEATHS = 4
-_LOOK_SECONDS = 0.2
+_LOOK_SECONDS, _CONNECT_SECONDS = 0.2, 10
 
 
 @dataclass(frozen=True)
@@ -347,14 +348,25 @@ def _connected(address: str | None) -> Iterator[Any]:
     # A source tree that is not installed is found where the driver has it, if the nodes share that folder.
     paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     options = {"runtime_env": {"env_vars": {"PYTHONPATH": paths}}, "log_to_driver": False, "logging_level": "error"}
+    terminate = signal.getsignal(signal.SIGTERM)
     try:
+        _reach(address)
         ray.init(address or "local", **options, **({} if address else {"include_dashboard": False}))
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (ConnectionError, OSError, ValueError, RuntimeError) as error:
         raise UserError(f"no Ray cluster at {address or 'this machine'}: {error}") from error
+    # Ray puts a handler of its own in the place of the command line's.
+    signal.signal(signal.SIGTERM, terminate)
     try:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _reach(address: str | None) -> None:
+    """Raises `OSError` for a HOST:PORT that nobody listens at: Ray itself would try for minutes."""
+    host, _, port = (address or "").rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()
 
 
 def _this_node(ray: Any) -> Any:

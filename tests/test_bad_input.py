@@ -160,7 +160,10 @@ COMMANDS: dict[str, tuple[list[str], tuple[str, ...]]] = {
     "unknown executor": (["run", "toy", "--executor", "slurm"], ("--executor", "'slurm'", "'ray'")),
     "an address without Ray": (["run", "toy", "--address", "auto"], ("--address", "--executor ray")),
     "GPUs without Ray": (["run", "toy", "--gpus-per-job", "1"], ("--gpus-per-job", "--executor ray")),
-    "less than no GPU": (["run", "toy", "--executor", "ray", "--gpus-per-job", "-1"], ("--gpus-per-job", "x>=0")),
+    "less than no GPU": (
+        ["run", "toy", "--executor", "ray", "--gpus-per-job", "-1"],
+        ("--gpus-per-job", "or equal to 0"),
+    ),
     "results in a file": (["run", "toy", "--results", "file"], ("file", "is not a folder")),
     "plan with results in a file": (["plan", "toy", "--results", "file"], ("file", "is not a folder")),
     "unknown report format": (["report", "toy", "--format", "pdf"], ("--format", "'pdf'", "html")),
