@@ -35,6 +35,13 @@ class TransplantOptions(MetaOptions):
         kind: type[Method] = registry.METHODS.load(info.data["mask"])
         return kind.Options.model_validate(options).model_dump(mode="json")
 
+    def chosen(self) -> dict[str, Any]:
+        """Of the method's options those that it would name."""
+        kind: type[Method] = registry.METHODS.load(self.mask)
+        inner = kind.Options.model_validate(self.options).chosen()
+        outer = {name: value for name, value in super().chosen().items() if name != "options"}
+        return outer | ({"options": inner} if inner else {})
+
 
 class Transplant(Method):
     """A method's mask on weights that are not its own."""

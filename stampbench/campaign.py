@@ -85,9 +85,8 @@ class Campaign:
 def _variant(job: Job) -> str:
     """The method with those of its options that are not its defaults."""
     method: type[Method] = registry.METHODS.load(job.method)
-    fields = method.Options.model_fields
-    chosen = [f"{name}={value}" for name, value in sorted(job.options.items()) if value != fields[name].default]
-    return " ".join([job.method, *chosen])
+    chosen = method.Options.model_validate(job.options).chosen()
+    return " ".join([job.method, *(f"{name}={value}" for name, value in sorted(chosen.items()))])
 
 
 def selected(

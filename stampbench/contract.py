@@ -61,6 +61,11 @@ class Options(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    def chosen(self) -> dict[str, Any]:
+        """Those that differ from their defaults, as JSON: what names a variant of the method."""
+        defaults = type(self).model_construct().model_dump(mode="json")
+        return {name: value for name, value in self.model_dump(mode="json").items() if defaults[name] != value}
+
 
 class BudgetError(ValueError):
     """A budget that no plan can meet, or a plan that exceeds its budget."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from pydantic import Field
+
 from stampbench.contract import Budget, Granularity, Method, Options, Start
 from stampbench.job import Job, LearningRates, Protocol, Reference
 from stampbench.record import Accuracy, ArtefactUse, Cost, DataUse, Provenance, Record, Seconds, Speed, Timing
@@ -33,6 +35,8 @@ class ToyMagnitude(Method):
         scope: str = "uniform"
         rounds: int = 1
         rescale: bool = False
+        share: float = 1.0
+        of: dict[str, int] = Field(default_factory=dict)
 
 
 class ToyRandom(Method):

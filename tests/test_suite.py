@@ -160,7 +160,8 @@ def test_grids_that_overlap_share_their_jobs(load, toy_methods):
 
 def test_options_are_spelled_out_with_the_defaults(load, toy_methods):
     options = {job.method: job.options for job in load().jobs("quick", "fp32")}
-    assert options["magnitude"] == {"scope": "global", "rounds": 1, "rescale": False}
+    spelled = {"scope": "global", "rounds": 1, "rescale": False, "share": 1.0, "of": {}}
+    assert options["magnitude"] == spelled
 
 
 def test_precision_is_the_machines_unless_the_suite_says(load, toy_methods):

@@ -138,30 +138,31 @@ def _shortfall(group: pd.DataFrame) -> str:
 
 def _variants(jobs: Sequence[Job]) -> dict[str, str]:
     """Job keys to variant names like "magnitude, global"; in full where two option sets would share one."""
-    defaults = {method: _defaults(method) for method in {job.method for job in jobs}}
-    names = {job.key: _variant(job, defaults[job.method], full=False) for job in jobs}
+    chosen = _chosen(jobs)
+    names = {job.key: _variant(job, chosen[job.key], full=False) for job in jobs}
     option_sets: dict[str, set[str]] = {}
     for job in jobs:
         option_sets.setdefault(names[job.key], set()).add(repr(job.options))
     ambiguous = [job for job in jobs if len(option_sets[names[job.key]]) > 1]
-    return names | {job.key: _variant(job, defaults[job.method], full=True) for job in ambiguous}
+    return names | {job.key: _variant(job, chosen[job.key], full=True) for job in ambiguous}
 
 
 def options_in_words(jobs: Sequence[Job]) -> list[str]:
     """What stands behind names that only count their options: "magnitude, 4 options set: rounds 5, …"."""
     short = _variants(jobs)
-    full = {job.key: _variant(job, _defaults(job.method), full=True) for job in jobs}
+    chosen = _chosen(jobs)
+    full = {job.key: _variant(job, chosen[job.key], full=True) for job in jobs}
     named = {short[key]: full[key] for key in full if short[key].endswith("options set")}
     return [f"{name}: {spelled.partition(', ')[2]}." for name, spelled in named.items()]
 
 
-def _defaults(method: str) -> dict[str, Any]:
-    options: type[Options] = registry.METHODS.load(method).Options
-    return options.model_construct().model_dump(mode="json")
+def _chosen(jobs: Sequence[Job]) -> dict[str, dict[str, Any]]:
+    """Job keys to the options that are not their defaults."""
+    kinds: dict[str, type[Options]] = {name: registry.METHODS.load(name).Options for name in {j.method for j in jobs}}
+    return {job.key: kinds[job.method].model_validate(job.options).chosen() for job in jobs}
 
 
-def _variant(job: Job, defaults: dict[str, Any], *, full: bool) -> str:
-    chosen = {name: value for name, value in job.options.items() if defaults.get(name, ...) != value}
+def _variant(job: Job, chosen: dict[str, Any], *, full: bool) -> str:
     weights = ["single weights"] if job.granularity is Granularity.WEIGHT else []
     if len(chosen) > MOST_OPTIONS and not full:
         return ", ".join([job.method, *weights, f"{len(chosen)} options set"])

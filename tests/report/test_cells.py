@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from stampbench import registry
 from stampbench.contract import Start
 from stampbench.report.cells import cell_frame, job_frame, options_in_words, speed_up
 from stampbench.store import Store
@@ -60,6 +61,18 @@ def test_cells_differ_by_every_part_of_the_variant(store: Store) -> None:
 )
 def test_variants_name_options_that_are_not_the_defaults(options: dict[str, object], name: str, store: Store) -> None:
     assert list(job_frame([factories.job(options=options)], store)["variant"]) == [name]
+
+
+def test_a_transplanted_mask_is_named_as_its_method_is(real_methods: None, store: Store) -> None:
+    def variant(**options: object) -> str:
+        filled = registry.METHODS.load("transplant").Options.model_validate(options).model_dump(mode="json")
+        job = factories.job(method="transplant", start=Start.REFERENCE, options=filled)
+        return str(job_frame([job], store)["variant"][0])
+
+    assert variant(mask="synflow") == "transplant, synflow"
+    assert variant(mask="grasp", options={"temperature": 1}, weights="stamp") == (
+        "transplant, grasp, stamp, temperature 1.0"
+    )
 
 
 def test_many_options_are_counted_in_the_name_and_listed_beside_it(store: Store) -> None:
