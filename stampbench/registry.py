@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import importlib
 from collections.abc import Iterable
+from functools import cache
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -21,6 +22,12 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {near[0]!r}?" if near else f"; known are: {', '.join(known)}"
 
 
+@cache
+def _external(group: str) -> tuple[tuple[str, str], ...]:
+    """What installed packages register; looked up once, as it takes longer than all else here."""
+    return tuple((point.name, point.value) for point in entry_points(group=group))
+
+
 class Registry:
     """Names to "module:attribute" targets of one kind."""
 
@@ -30,8 +37,8 @@ class Registry:
 
     def targets(self) -> dict[str, str]:
         """Every name with its target: the project's own first, then other packages'."""
-        external = {point.name: point.value for point in entry_points(group=f"stampbench.{self.kind}s")}
-        return self._targets | {name: value for name, value in external.items() if name not in self._targets}
+        external = _external(f"stampbench.{self.kind}s")
+        return self._targets | {name: value for name, value in external if name not in self._targets}
 
     def load(self, name: str) -> Any:
         """The object of that name. Raises `UserError` for an unknown name or a target that cannot be imported."""

@@ -58,10 +58,8 @@ def compare(first: Mapping[int, float], second: Mapping[int, float]) -> Comparis
 
 def interval_of_mean(values: Sequence[float], confidence: float) -> tuple[float, float]:
     """Mean, and half width of Student's interval."""
-    from scipy.stats import t
-
     n = len(values)
-    return statistics.fmean(values), float(t.ppf(0.5 + confidence / 2, n - 1)) * statistics.stdev(values) / n**0.5
+    return statistics.fmean(values), _quantile(0.5 + confidence / 2, n - 1) * statistics.stdev(values) / n**0.5
 
 
 def pooled_variance(cells: Sequence[Sequence[float]]) -> tuple[float, int]:
@@ -79,26 +77,22 @@ def loss_beyond(
     `variance` is that of one value within a cell, pooled, with so many degrees of freedom; where it is 0, nothing is
     left to chance.
     """
-    from scipy.stats import t
-
     pairs = list(zip(before, now, strict=True))
     change = statistics.fmean(statistics.fmean(new) - statistics.fmean(old) for old, new in pairs)
     error = (variance * sum(1 / len(old) + 1 / len(new) for old, new in pairs)) ** 0.5 / len(pairs)
     if error == 0:
         return change, 1.0 if change >= -margin else 0.0
-    return change, float(t.cdf((change + margin) / error, freedom))
+    return change, _below((change + margin) / error, freedom)
 
 
 def student(differences: Sequence[float]) -> tuple[float, float]:
     """Half width of the 95 % interval of the mean, and the two-sided p of a mean of zero (Student 1908)."""
-    from scipy.stats import t
-
     n, mean, sd = len(differences), statistics.fmean(differences), statistics.stdev(differences)
     error = sd / n**0.5
-    half_width = float(t.ppf(0.5 + CONFIDENCE / 2, n - 1)) * error
+    half_width = _quantile(0.5 + CONFIDENCE / 2, n - 1) * error
     if error == 0:
         return 0.0, 1.0 if mean == 0 else 0.0
-    return half_width, float(2 * t.sf(abs(mean) / error, n - 1))
+    return half_width, 2 * _below(-abs(mean) / error, n - 1)
 
 
 def sign_flip(differences: Sequence[float]) -> float:
@@ -123,3 +117,17 @@ def holm(values: Sequence[float | None]) -> list[float | None]:
 
 def _signs(n: int) -> Iterable[tuple[int, ...]]:
     return product((1, -1), repeat=n)
+
+
+def _quantile(share: float, freedom: int) -> float:
+    """Of Student's distribution; from scipy.special, as scipy.stats takes long to import."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(freedom, share))
+
+
+def _below(value: float, freedom: int) -> float:
+    """The share of Student's distribution below a value."""
+    from scipy.special import stdtr
+
+    return float(stdtr(freedom, value))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
 
@@ -109,6 +110,13 @@ def _speed(path: Path) -> Speed:
 
 
 def _read(path: Path, model: type[Model]) -> Model:
+    state = path.stat()
+    return cast(Model, _parsed(path, model, (state.st_ino, state.st_mtime_ns, state.st_size)))
+
+
+@lru_cache(maxsize=2**14)
+def _parsed(path: Path, model: type[BaseModel], _state: tuple[int, int, int]) -> BaseModel:
+    """A file is parsed once for as long as it stays the same: reports look at the pool again and again."""
     try:
         return model.model_validate_json(path.read_bytes())
     except ValidationError as error:

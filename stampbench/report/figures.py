@@ -309,6 +309,9 @@ def _finished(drawing: Drawing, name: str, caption: str) -> Figure:
     axes = drawing.axes[0]
     if axes.get_legend_handles_labels()[0]:
         drawing.legend(fontsize="small", loc="outside lower center", ncols=2)
+    # Laid out once for both files.
+    drawing.draw_without_rendering()
+    drawing.set_layout_engine("none")
     files = {}
     with matplotlib.rc_context({"svg.hashsalt": name, "svg.fonttype": "path"}):
         for kind, metadata in (("svg", {"Date": None, "Creator": None}), ("png", {"Software": None})):

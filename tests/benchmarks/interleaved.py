@@ -16,7 +16,7 @@ WARMUPS = 1
 
 
 def compare(
-    benchmark: Any, work: Callable[[], object], reference: Callable[[], object], rounds: int, **info: Any
+    benchmark: Any, work: Callable[[], object], reference: Callable[[], object], rounds: int, /, **info: Any
 ) -> None:
     """Times `work` right after `reference`, `rounds` times; `info` goes into the JSON with both sides' seconds.
 

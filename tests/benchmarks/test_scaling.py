@@ -14,6 +14,7 @@ from stampbench.cluster import run_on_ray
 from stampbench.executors import run_here
 from stampbench.progress import SilentProgress
 from stampbench.store import Store
+from stampbench.store import _parsed as parsed_files
 from tests import factories
 from tests.benchmarks.interleaved import compare
 from tests.tiny import JOBS, TINY
@@ -75,6 +76,7 @@ def test_records_against_bare_files(what: str, tmp_path: Path, rounds: int, benc
             (bare / f"{index}.json").write_text(text)
 
     def read() -> None:
+        parsed_files.cache_clear()
         assert sum(1 for _ in store.records()) == RECORDS
 
     def parse() -> None:
