@@ -48,13 +48,15 @@ class Store:
 
     def of(self, jobs: Iterable[Job]) -> dict[str, Record]:
         """The records that these jobs have, by key."""
-        found = ((job.key, self.get(job.key)) for job in jobs)
+        found = ((key, self.get(key)) for key in (job.key for job in jobs))
         return {key: record for key, record in found if record is not None}
 
     def stale(self, jobs: Iterable[Job]) -> list[Record]:
         """Records of the same jobs made by older versions of their method or of the protocol."""
-        wanted = {job.identity: job.key for job in jobs}
-        return [r for r in self.records() if r.key != wanted.get(r.job.identity, r.key)]
+        now = {job.key: job for job in jobs}
+        others = [record for record in self.records() if record.key not in now]
+        wanted = {job.identity for job in now.values()} if others else set()
+        return [record for record in others if record.job.identity in wanted]
 
     def speed(self, key: str) -> Speed | None:
         """The speed measurement of that key, or None."""
@@ -99,10 +101,7 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
 
 
 def _record(path: Path) -> Record:
-    record = _read(path, Record)
-    if not path.stem == record.key == record.job.key:
-        raise _damaged(path, f"no valid record: it is of another job, {record.job.key}")
-    return record
+    return _read(path, Record)
 
 
 def _speed(path: Path) -> Speed:
@@ -118,11 +117,14 @@ def _read(path: Path, model: type[Model]) -> Model:
 def _parsed(path: Path, model: type[BaseModel], _state: tuple[int, int, int]) -> BaseModel:
     """A file is parsed once for as long as it stays the same: reports look at the pool again and again."""
     try:
-        return model.model_validate_json(path.read_bytes())
+        found = model.model_validate_json(path.read_bytes())
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"
         raise _damaged(path, f"no valid {model.__name__.lower()}: {where}: {first['msg']}") from error
+    if isinstance(found, Record) and not path.stem == found.key == found.job.key:
+        raise _damaged(path, f"no valid record: it is of another job, {found.job.key}")
+    return found
 
 
 def _damaged(path: Path, what: str) -> DamagedError:

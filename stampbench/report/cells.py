@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from statistics import median
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from stampbench import registry
-from stampbench.contract import Granularity, Options
+from stampbench.contract import Granularity
 from stampbench.job import Job
 from stampbench.record import PRETRAINED, Provenance, Record, Timing
 from stampbench.statistics import summarise
@@ -23,6 +24,8 @@ MEASURES = ["top1", "top5", "params", "macs", *SECONDS, *SPEED_UPS]
 PLACE = ["display_name", "train", "validation", "test", "device", "fingerprint", "speed_device"]
 # A name that would list more options than these says how many there are.
 MOST_OPTIONS = 3
+# What a row of a table is named after: method, granularity, options.
+Kind = tuple[str, Granularity, str]
 OUTCOMES = {"failed": "failed", "skipped": "skipped", "timeout": "timed out", "missing": "not run"}
 
 
@@ -34,7 +37,8 @@ def job_frame(jobs: Sequence[Job], store: Store) -> pd.DataFrame:
     """
     records = store.of(jobs)
     variants = _variants(jobs)
-    rows = [_identity(job, variants) | _outcome(records.get(job.key), store) for job in jobs]
+    identities = (_identity(job, variants[_kind(job)]) for job in jobs)
+    rows = [identity | _outcome(records.get(identity["key"]), store) for identity in identities]
     return pd.DataFrame(rows, columns=[*TABLE, *VARIANT, "seed", "key", "status", "reason", *MEASURES, *PLACE])
 
 
@@ -58,13 +62,13 @@ def speed_up(timing: Timing) -> float | None:
     return median(ratios) if ratios else None
 
 
-def _identity(job: Job, variants: dict[str, str]) -> dict[str, Any]:
+def _identity(job: Job, variant: str) -> dict[str, Any]:
     return {
         "target": job.target,
         "network": job.network,
         "width": job.width,
         "method": job.method,
-        "variant": variants[job.key],
+        "variant": variant,
         "start": job.start.value,
         "granularity": job.granularity.value,
         "kind": job.budget.kind,
@@ -136,34 +140,28 @@ def _shortfall(group: pd.DataFrame) -> str:
     return "; ".join(f"{count} {of} {what}" for what, count in counts.items())
 
 
-def _variants(jobs: Sequence[Job]) -> dict[str, str]:
-    """Job keys to variant names like "magnitude, global"; in full where two option sets would share one."""
-    chosen = _chosen(jobs)
-    names = {job.key: _variant(job, chosen[job.key], full=False) for job in jobs}
-    option_sets: dict[str, set[str]] = {}
-    for job in jobs:
-        option_sets.setdefault(names[job.key], set()).add(repr(job.options))
-    ambiguous = [job for job in jobs if len(option_sets[names[job.key]]) > 1]
-    return names | {job.key: _variant(job, chosen[job.key], full=True) for job in ambiguous}
+def _variants(jobs: Sequence[Job]) -> dict[Kind, str]:
+    """Names like "magnitude, global"; in full where two kinds would share one."""
+    first = {_kind(job): job for job in jobs}
+    short = {kind: _variant(job, full=False) for kind, job in first.items()}
+    shared = Counter(short.values())
+    return {kind: _variant(first[kind], full=True) if shared[name] > 1 else name for kind, name in short.items()}
 
 
 def options_in_words(jobs: Sequence[Job]) -> list[str]:
     """What stands behind names that only count their options: "magnitude, 4 options set: rounds 5, …"."""
-    short = _variants(jobs)
-    chosen = _chosen(jobs)
-    full = {job.key: _variant(job, chosen[job.key], full=True) for job in jobs}
-    named = {short[key]: full[key] for key in full if short[key].endswith("options set")}
-    return [f"{name}: {spelled.partition(', ')[2]}." for name, spelled in named.items()]
+    first = {_kind(job): job for job in jobs}
+    counted = {kind: name for kind, name in _variants(jobs).items() if name.endswith("options set")}
+    return [f"{name}: {_variant(first[kind], full=True).partition(', ')[2]}." for kind, name in counted.items()]
 
 
-def _chosen(jobs: Sequence[Job]) -> dict[str, dict[str, Any]]:
-    """Job keys to the options that are not their defaults."""
-    kinds: dict[str, type[Options]] = {name: registry.METHODS.load(name).Options for name in {j.method for j in jobs}}
-    return {job.key: kinds[job.method].model_validate(job.options).chosen() for job in jobs}
+def _kind(job: Job) -> Kind:
+    return job.method, job.granularity, repr(job.options)
 
 
-def _variant(job: Job, chosen: dict[str, Any], *, full: bool) -> str:
+def _variant(job: Job, *, full: bool) -> str:
     weights = ["single weights"] if job.granularity is Granularity.WEIGHT else []
+    chosen = registry.METHODS.load(job.method).Options.model_validate(job.options).chosen()
     if len(chosen) > MOST_OPTIONS and not full:
         return ", ".join([job.method, *weights, f"{len(chosen)} options set"])
     return ", ".join([job.method, *weights, *(_option(name, value, full) for name, value in chosen.items())])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,15 @@ class Figure:
 
 
 @dataclass(frozen=True)
+class Sketch:
+    """A figure before it is laid out and saved."""
+
+    drawing: Drawing
+    name: str
+    caption: str
+
+
+@dataclass(frozen=True)
 class Style:
     """How a row of the table looks in every figure of a section."""
 
@@ -56,22 +66,27 @@ def suite_figures(
 
     `epochs` is the suite's own schedule, at which methods are compared where there are several.
     """
+    # Saving takes most of a report's time, and one figure does not wait for another.
+    with ProcessPoolExecutor() as workers:
+        return list(workers.map(_saved, _sketches(frame, cells, records, scope, epochs)))
+
+
+def _sketches(
+    frame: pd.DataFrame, cells: pd.DataFrame, records: Mapping[str, Record], scope: Scope, epochs: int
+) -> Iterator[Sketch]:
     done = frame[(frame["status"] == "done") & (frame["granularity"] == "channel")]
     styles = _styles(done, records)
-    figures: list[Figure] = []
     for place, jobs in done.groupby(TABLE, sort=False):
         assert isinstance(place, tuple)
         view = _View(jobs, styles, scope, f"{jobs['display_name'].iloc[0]}, {place[1]} × {place[2]:g}", _slug(place))
         own = _View(jobs[jobs["epochs"] == epochs], styles, scope, view.title, view.name)
         there = cells[(cells[TABLE] == list(place)).all(axis=1)]
-        figures += [
-            *accuracy_against_macs(own),
-            *accuracy_against_seconds(own),
-            *time_to_accuracy(view, level_of(there, epochs)),
-            *kept_widths(own, records),
-            *break_even(own),
-        ]
-    return [*figures, *mask_distances(frame, records, scope)]
+        yield from accuracy_against_macs(own)
+        yield from accuracy_against_seconds(own)
+        yield from time_to_accuracy(view, level_of(there, epochs))
+        yield from kept_widths(own, records)
+        yield from break_even(own)
+    yield from mask_distances(frame, records, scope)
 
 
 @dataclass(frozen=True)
@@ -95,7 +110,7 @@ class _View:
         return self.jobs[self.jobs["macs"] < 1]
 
 
-def accuracy_against_macs(view: _View) -> Iterator[Figure]:
+def accuracy_against_macs(view: _View) -> Iterator[Sketch]:
     """Accuracy over the share of MACs kept, with the dense networks as level lines; needs two budgets."""
     shares = sorted(view.pruned["keep"].unique())
     if len(shares) < 2:
@@ -108,7 +123,7 @@ def accuracy_against_macs(view: _View) -> Iterator[Figure]:
         axes.axhline(_interval(row["top1"])[0], color=style.colour, linestyle=style.line, label=style.label)
     axes.set_xscale("log", base=2)
     axes.set_xticks(shares, [_fraction(share) for share in shares])
-    yield _finished(
+    yield Sketch(
         drawing,
         view.scope.name("accuracy-macs", view.name),
         f"{view.title}: accuracy against the share of MACs kept; bars are 95 % intervals of the mean over seeds (from "
@@ -116,7 +131,7 @@ def accuracy_against_macs(view: _View) -> Iterator[Figure]:
     )
 
 
-def accuracy_against_seconds(view: _View) -> Iterator[Figure]:
+def accuracy_against_seconds(view: _View) -> Iterator[Sketch]:
     """Accuracy over all seconds on the target: one point a row and budget of the table."""
     if view.jobs["total_s"].notna().sum() == 0:
         return
@@ -132,7 +147,7 @@ def accuracy_against_seconds(view: _View) -> Iterator[Figure]:
             label = "_nolegend_"
     axes.set_xscale("log")
     _plain_ticks(axes)
-    yield _finished(
+    yield Sketch(
         drawing,
         view.scope.name("accuracy-seconds", view.name),
         f"{view.title}: accuracy against all the seconds that a target takes; beside each point the share of MACs "
@@ -140,7 +155,7 @@ def accuracy_against_seconds(view: _View) -> Iterator[Figure]:
     )
 
 
-def time_to_accuracy(view: _View, level: float | None) -> Iterator[Figure]:
+def time_to_accuracy(view: _View, level: float | None) -> Iterator[Sketch]:
     """Accuracy over all seconds on the target, schedule by schedule; needs two schedules."""
     if view.jobs["epochs"].nunique() < 2:
         return
@@ -153,7 +168,7 @@ def time_to_accuracy(view: _View, level: float | None) -> Iterator[Figure]:
         axes.axhline(100 * level, color="#444444", linewidth=0.8, label="accuracy to reach")
     axes.set_xscale("log")
     _plain_ticks(axes)
-    yield _finished(
+    yield Sketch(
         drawing,
         view.scope.name("time-to-accuracy", view.name),
         f"{view.title}: accuracy after schedules of {view.scope.conditions} against all their seconds on the target, "
@@ -161,28 +176,30 @@ def time_to_accuracy(view: _View, level: float | None) -> Iterator[Figure]:
     )
 
 
-def kept_widths(view: _View, records: Mapping[str, Record]) -> Iterator[Figure]:
-    """Mean share of every group's channels that each row keeps, one figure a budget."""
-    for keep, budget in view.pruned.groupby("keep", sort=False):
-        share = _fraction(float(str(keep)))
-        drawing, axes = _axes(f"{view.title}, {share} of the MACs", "channel group", "channels kept, %")
-        groups: list[str] = []
+def kept_widths(view: _View, records: Mapping[str, Record]) -> Iterator[Sketch]:
+    """Mean share of every group's channels that each row keeps, one panel a budget."""
+    budgets = list(view.pruned.groupby("keep", sort=False))
+    if not budgets:
+        return
+    shares = width_shares({key: records[key] for key in view.jobs["key"]})
+    drawing, panels = _panels(view.title, len(budgets))
+    for axes, (keep, budget) in zip(panels, budgets, strict=True):
+        axes.set(ylabel=f"kept at {_fraction(float(str(keep)))} of the MACs, %", ylim=(0, 105))
         for style, row in view.rows(budget):
-            kept = width_shares([records[key] for key in row["key"]], [records[key] for key in view.jobs["key"]])
-            groups = list(kept.index)
+            kept = shares.loc[row["key"]].mean()
             look: dict[str, Any] = {"color": style.colour, "marker": style.marker, "linestyle": style.line}
             axes.plot(range(len(kept)), 100 * kept.to_numpy(), markersize=3, label=style.label, **look)
-        axes.set_xticks(range(len(groups)), [group.removeprefix("features.") for group in groups], rotation=90)
-        axes.set_ylim(0, 105)
-        yield _finished(
-            drawing,
-            view.scope.name("widths", view.name, f"{float(str(keep)):g}"),
-            f"{view.title}: share of every group's channels kept at {share} of the MACs, mean over seeds. "
-            f"{view.scope.setting}.",
-        )
+    panels[-1].set_xlabel("channel group")
+    groups = [str(group).removeprefix("features.") for group in shares.columns]
+    panels[-1].set_xticks(range(len(groups)), groups, rotation=90)
+    yield Sketch(
+        drawing,
+        view.scope.name("widths", view.name),
+        f"{view.title}: share of every group's channels kept, mean over seeds. {view.scope.setting}.",
+    )
 
 
-def break_even(view: _View) -> Iterator[Figure]:
+def break_even(view: _View) -> Iterator[Sketch]:
     """All seconds, those on the reference side included, over the number of targets, at 1/4 of the MACs."""
     quarter = view.jobs[view.jobs["keep"] == 0.25].dropna(subset=["total_s", "reference_s"])
     if not (quarter["own_reference_s"] > 0).any():
@@ -201,7 +218,7 @@ def break_even(view: _View) -> Iterator[Figure]:
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
     axes.set_xticks(targets, [str(n) for n in targets])
-    yield _finished(
+    yield Sketch(
         drawing,
         view.scope.name("break-even", view.name),
         f"{view.title}: seconds for so many targets, the reference network and all meta-training included, at 1/4 of "
@@ -209,7 +226,7 @@ def break_even(view: _View) -> Iterator[Figure]:
     )
 
 
-def mask_distances(frame: pd.DataFrame, records: Mapping[str, Record], scope: Scope) -> Iterator[Figure]:
+def mask_distances(frame: pd.DataFrame, records: Mapping[str, Record], scope: Scope) -> Iterator[Sketch]:
     """A map of mean Jaccard distances between the masks of targets, for every row that left masks of several."""
     for place, found in comparable_groups(records, frame):
         targets = list(dict.fromkeys(record.job.target for record in found))
@@ -229,7 +246,7 @@ def mask_distances(frame: pd.DataFrame, records: Mapping[str, Record], scope: Sc
                 text = "–" if value is None else f"{value:.3f}"
                 shade = "white" if value is not None and value > top / 2 else "black"
                 axes.text(j, i, text, ha="center", va="center", color=shade)
-        yield _finished(
+        yield Sketch(
             drawing,
             scope.name("masks", where),
             f"Mean Jaccard distance between the masks of {where}; on the diagonal, draws of one target. "
@@ -237,10 +254,10 @@ def mask_distances(frame: pd.DataFrame, records: Mapping[str, Record], scope: Sc
         )
 
 
-def width_shares(rows: Iterable[Record], everything: Iterable[Record]) -> pd.Series[float]:
-    """Mean kept width of every group over the widest seen in `everything`: the dense one where it is among them."""
-    kept, widest = (pd.DataFrame([r.cost.widths for r in records if r.cost]) for records in (rows, everything))
-    return kept.mean() / widest.max()
+def width_shares(records: Mapping[str, Record]) -> pd.DataFrame:
+    """Share of every group's channels kept, a row a record, over the widest seen: the dense one where it is there."""
+    kept = pd.DataFrame.from_dict({key: r.cost.widths for key, r in records.items() if r.cost}, orient="index")
+    return kept / kept.max()
 
 
 def colour_of(method: str) -> str:
@@ -293,29 +310,40 @@ def _plain_ticks(axes: Axes) -> None:
 
 
 def _axes(title: str, x: str, y: str) -> tuple[Drawing, Axes]:
-    from matplotlib.figure import Figure as Drawing
-
-    drawing = Drawing(figsize=SIZE, layout="constrained")
-    axes = drawing.subplots()
-    axes.set(title=title, xlabel=x, ylabel=y)
-    axes.grid(alpha=0.3)
+    drawing, (axes,) = _panels(title, 1)
+    axes.set(xlabel=x, ylabel=y)
     return drawing, axes
 
 
-def _finished(drawing: Drawing, name: str, caption: str) -> Figure:
+def _panels(title: str, count: int) -> tuple[Drawing, list[Axes]]:
+    """So many below each other, of one horizontal axis."""
+    from matplotlib.figure import Figure as Drawing
+
+    width, height = SIZE
+    drawing = Drawing(figsize=(width, height + 2.2 * (count - 1)), layout="constrained")
+    panels = drawing.subplots(count, sharex=True, squeeze=False)[:, 0]
+    panels[0].set_title(title)
+    for axes in panels:
+        axes.grid(alpha=0.3)
+    return drawing, list(panels)
+
+
+def _saved(sketch: Sketch) -> Figure:
     """Saved twice; without dates or random identifiers, so that the same records give the same bytes."""
     import matplotlib
 
-    axes = drawing.axes[0]
-    if axes.get_legend_handles_labels()[0]:
-        drawing.legend(fontsize="small", loc="outside lower center", ncols=2)
+    drawing, files = sketch.drawing, {}
+    named = {
+        label: line for axes in drawing.axes for line, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    if named:
+        drawing.legend(named.values(), named, fontsize="small", loc="outside lower center", ncols=2)
     # Laid out once for both files.
     drawing.draw_without_rendering()
     drawing.set_layout_engine("none")
-    files = {}
-    with matplotlib.rc_context({"svg.hashsalt": name, "svg.fonttype": "path"}):
+    with matplotlib.rc_context({"svg.hashsalt": sketch.name, "svg.fonttype": "path"}):
         for kind, metadata in (("svg", {"Date": None, "Creator": None}), ("png", {"Software": None})):
             buffer = io.BytesIO()
             drawing.savefig(buffer, format=kind, dpi=150, metadata=metadata)
             files[kind] = buffer.getvalue()
-    return Figure(name, caption, files["svg"], files["png"])
+    return Figure(sketch.name, sketch.caption, files["svg"], files["png"])

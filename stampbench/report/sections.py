@@ -104,8 +104,8 @@ def _tables(data: Data, store: Store) -> list[Table]:
 
 def _runs(suite: Suite, preset: str) -> list[list[Job]]:
     """The preset's jobs at each precision it can run in."""
-    runs = (suite.jobs(preset, precision) for precision in get_args(Precision))
-    return list({jobs[0].protocol.precision: jobs for jobs in runs}.values())
+    fixed = suite.preset(preset).protocol.precision
+    return [suite.jobs(preset, precision) for precision in (get_args(Precision) if fixed == "auto" else (fixed,))]
 
 
 def _nothing(suite: Suite) -> Section:
