@@ -6,6 +6,7 @@ The demo suite, one thread a job, on a Ray cluster of two nodes on this machine;
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import os
 import random
@@ -69,13 +70,28 @@ def outcomes(results: Path) -> dict[str, Any]:
     return found
 
 
+def tables(suite: Path, results: Path) -> dict[str, list[dict[str, str]]]:
+    """The suite's tables as `report` writes them, but for their seconds and speed-ups."""
+    with tempfile.TemporaryDirectory() as out:
+        report = [sys.executable, "-m", "stampbench", "report", str(suite), "--results", str(results)]
+        subprocess.run([*report, "--format", "csv", "--out", out], check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
+        return {path.name: untimed(path) for path in Path(out).glob("csv/*.csv") if "break-even" not in path.name}
+
+
+def untimed(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    return [{k: v for k, v in row.items() if not k.endswith((" s", "speed-up"))} for row in rows]
+
+
 class Soak:
     """A cluster, the run on it, and what is done to both."""
 
     def __init__(self, folder: Path, suite: Path, chance: random.Random, gap: float) -> None:
         self.tally, self.rounds = {"run": 0, "worker": 0, "node": 0}, 0
-        self.wrong = {"records lost": 0, "different": 0, "unasked for": 0, "written twice": 0}
-        self._results, self._chance, self._gap = folder / "soak", chance, gap
+        self.wrong = {"records lost": 0, "different": 0, "unasked for": 0, "written twice": 0, "tables": 0}
+        self._suite, self._calm, self._results = suite, folder / "calm", folder / "soak"
+        self._chance, self._gap = chance, gap
         self._environment = environment(folder / "soak-cache")
         # Nodes take their environment from the process that starts them.
         os.environ.update(self._environment)
@@ -140,6 +156,7 @@ class Soak:
         self.wrong["records lost"] += len(calm.keys() - found.keys())
         self.wrong["unasked for"] += len(found.keys() - calm.keys())
         self.wrong["different"] += sum(found[key] != calm[key] for key in calm.keys() & found.keys())
+        self.wrong["tables"] += tables(self._suite, self._results) != tables(self._suite, self._calm)
         self.rounds += 1
         self._written = {}
         for path in (self._results / "records").glob("*.json"):
