@@ -76,7 +76,8 @@ class Stamp(Method):
   classes is held out, for the learning curve.
 - **Adaptation**: S steps on generator, weights and head together (the offsets stay), then the mask is committed.
 - **Not shown**: task adaptivity. Masks of two targets differ two to five times as much as those of two draws of one,
-  where five was asked for; see FINDINGS.md.
+  where five was asked for, and another dataset's images or noise in place of the target's own cost no accuracy that
+  eight seeds can show; see FINDINGS.md.
 - **Checked against**: finite differences of threshold, mask and gate gradients; a known slope for the perturbation;
   permutations of the set; magnitude's ranking before training.
 """

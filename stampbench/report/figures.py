@@ -338,9 +338,11 @@ def _saved(sketch: Sketch) -> Figure:
     }
     if named:
         drawing.legend(named.values(), named, fontsize="small", loc="outside lower center", ncols=2)
-    # Laid out once for both files.
-    drawing.draw_without_rendering()
-    drawing.set_layout_engine("none")
+    # Laid out once for both files; where an engine stays, even one that does nothing, each file is drawn twice.
+    engine = drawing.get_layout_engine()
+    assert engine is not None
+    engine.execute(drawing)
+    drawing.set_layout_engine(None)
     with matplotlib.rc_context({"svg.hashsalt": sketch.name, "svg.fonttype": "path"}):
         for kind, metadata in (("svg", {"Date": None, "Creator": None}), ("png", {"Software": None})):
             buffer = io.BytesIO()

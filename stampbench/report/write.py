@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import gc
 import io
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -35,12 +37,24 @@ def write_report(suites: Sequence[Suite], store: Store, formats: Iterable[str], 
             raise UserError(f"unknown report format {name!r}{registry.suggestion(name, FORMATS)}")
     if out.exists() and not out.is_dir():
         raise UserError(f"{out} is not a folder; name one to write to, or a new one")
-    written = []
-    for suite in suites:
-        for name, content in _files(suite.name, suite_sections(suite, store), chosen):
-            write_atomically(out / name, content)
-            written.append(out / name)
-    return written
+    with _garbage_left():
+        return [path for suite in suites for path in _write_suite(suite, store, chosen, out)]
+
+
+def _write_suite(suite: Suite, store: Store, formats: Sequence[str], out: Path) -> Iterator[Path]:
+    for name, content in _files(suite.name, suite_sections(suite, store), formats):
+        write_atomically(out / name, content)
+        yield out / name
+
+
+@contextmanager
+def _garbage_left() -> Iterator[None]:
+    """A report keeps what it reads to its end: searching that for garbage would take a sixth of its time."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def renew(path: Path, suites: Sequence[Suite], store: Store) -> None:
