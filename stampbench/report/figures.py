@@ -27,6 +27,8 @@ PALETTE = ("#000000", "#999999", "#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#0
 MARKERS = "osD^vP*X<>dph8"
 LINES = {"random": ":", "reference": "-", "target": "--"}
 SIZE = (6.0, 5.6)
+# Of more rows the legend is set smaller: their names, told apart by options, are long.
+MANY_ROWS = 12
 ROW = ["method", "variant", "start"]
 
 
@@ -136,6 +138,7 @@ def accuracy_against_seconds(view: _View) -> Iterator[Sketch]:
     if view.jobs["total_s"].notna().sum() == 0:
         return
     drawing, axes = _axes(view.title, "pretrain + prune + train on the target, s", "top-1 accuracy on test images, %")
+    several = view.pruned["keep"].nunique() > 1
     for style, row in view.rows(view.jobs):
         label = style.label
         for keep, group in row.groupby("keep", sort=False):
@@ -143,15 +146,18 @@ def accuracy_against_seconds(view: _View) -> Iterator[Sketch]:
             seconds = group["total_s"].mean()
             look: dict[str, Any] = {"fmt": style.marker, "color": style.colour, "capsize": 2}
             axes.errorbar([seconds], [mean], yerr=[half], label=label, **look)
-            axes.annotate(_fraction(float(str(keep))), (seconds, mean), (4, 4), textcoords="offset points", fontsize=7)
+            if several:
+                share = _fraction(float(str(keep)))
+                axes.annotate(share, (seconds, mean), (4, 4), textcoords="offset points", fontsize=7)
             label = "_nolegend_"
     axes.set_xscale("log")
     _plain_ticks(axes)
     yield Sketch(
         drawing,
         view.scope.name("accuracy-seconds", view.name),
-        f"{view.title}: accuracy against all the seconds that a target takes; beside each point the share of MACs "
-        f"kept; bars are 95 % intervals of the mean over seeds. {view.scope.setting}.",
+        f"{view.title}: accuracy against all the seconds that a target takes"
+        f"{'; beside each point the share of MACs kept' if several else ''}; bars are 95 % intervals of the mean over "
+        f"seeds. {view.scope.setting}.",
     )
 
 
@@ -177,25 +183,27 @@ def time_to_accuracy(view: _View, level: float | None) -> Iterator[Sketch]:
 
 
 def kept_widths(view: _View, records: Mapping[str, Record]) -> Iterator[Sketch]:
-    """Mean share of every group's channels that each row keeps, one panel a budget."""
-    budgets = list(view.pruned.groupby("keep", sort=False))
+    """Mean width of every channel group in each row and, where it was run, in the dense network; a panel a budget."""
+    budgets = list(view.pruned.groupby("keep"))[::-1]
     if not budgets:
         return
-    shares = width_shares({key: records[key] for key in view.jobs["key"]})
+    widths = group_widths({key: records[key] for key in view.jobs["key"]})
     drawing, panels = _panels(view.title, len(budgets))
     for axes, (keep, budget) in zip(panels, budgets, strict=True):
-        axes.set(ylabel=f"kept at {_fraction(float(str(keep)))} of the MACs, %", ylim=(0, 105))
-        for style, row in view.rows(budget):
-            kept = shares.loc[row["key"]].mean()
+        axes.set_yscale("log", base=2)
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.set_ylabel(f"channels at {_fraction(float(str(keep)))} of the MACs")
+        for style, row in view.rows(pd.concat([view.jobs[view.jobs["macs"] == 1], budget])):
+            mean = widths.loc[row["key"]].mean()
             look: dict[str, Any] = {"color": style.colour, "marker": style.marker, "linestyle": style.line}
-            axes.plot(range(len(kept)), 100 * kept.to_numpy(), markersize=3, label=style.label, **look)
+            axes.plot(range(len(mean)), mean.to_numpy(), markersize=3, label=style.label, **look)
     panels[-1].set_xlabel("channel group")
-    groups = [str(group).removeprefix("features.") for group in shares.columns]
+    groups = [str(group).removeprefix("features.") for group in widths.columns]
     panels[-1].set_xticks(range(len(groups)), groups, rotation=90)
     yield Sketch(
         drawing,
         view.scope.name("widths", view.name),
-        f"{view.title}: share of every group's channels kept, mean over seeds. {view.scope.setting}.",
+        f"{view.title}: channels left in every group, mean over seeds. {view.scope.setting}.",
     )
 
 
@@ -254,10 +262,9 @@ def mask_distances(frame: pd.DataFrame, records: Mapping[str, Record], scope: Sc
         )
 
 
-def width_shares(records: Mapping[str, Record]) -> pd.DataFrame:
-    """Share of every group's channels kept, a row a record, over the widest seen: the dense one where it is there."""
-    kept = pd.DataFrame.from_dict({key: r.cost.widths for key, r in records.items() if r.cost}, orient="index")
-    return kept / kept.max()
+def group_widths(records: Mapping[str, Record]) -> pd.DataFrame:
+    """Channels left in every group, a row a record."""
+    return pd.DataFrame.from_dict({key: r.cost.widths for key, r in records.items() if r.cost}, orient="index")
 
 
 def colour_of(method: str) -> str:
@@ -337,7 +344,8 @@ def _saved(sketch: Sketch) -> Figure:
         label: line for axes in drawing.axes for line, label in zip(*axes.get_legend_handles_labels(), strict=True)
     }
     if named:
-        drawing.legend(named.values(), named, fontsize="small", loc="outside lower center", ncols=2)
+        size = "small" if len(named) <= MANY_ROWS else "x-small"
+        drawing.legend(named.values(), named, fontsize=size, loc="outside lower center", ncols=2)
     # Laid out once for both files; where an engine stays, even one that does nothing, each file is drawn twice.
     engine = drawing.get_layout_engine()
     assert engine is not None

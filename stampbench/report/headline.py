@@ -31,8 +31,8 @@ def claim_in_words(finding: Finding) -> str:
     known = [line for line in finding.lines if line.comparison.half_width is not None]
     closest = min(known, key=lambda line: line.comparison.mean or 0.0)
     count = "1 comparison" if len(finding.lines) == 1 else f"{len(finding.lines)} comparisons"
-    tally = f"{finding.subject} was {finding.tally} in {count} paired by seed, Holm-corrected"
-    return f"{finding.title}: {tally}. The closest rival is {_against(closest)}."
+    tally = f"{count} of {finding.subject}, paired by seed and Holm-corrected: {finding.tally}"
+    return f"{finding.title}. {tally}. The closest rival is {_against(closest)}."
 
 
 def _against(line: Line) -> str:

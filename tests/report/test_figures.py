@@ -9,7 +9,7 @@ import pytest
 
 from stampbench import registry
 from stampbench.report import figures
-from stampbench.report.figures import Figure, colour_of, width_shares
+from stampbench.report.figures import Figure, colour_of, group_widths
 from stampbench.report.sections import Section, preset_sections
 from stampbench.store import Store
 from stampbench.suite import Suite
@@ -74,9 +74,10 @@ def test_a_methods_colour_is_its_own_whatever_else_is_drawn(monkeypatch: pytest.
     assert len(set(colours)) == len(methods) <= len(figures.PALETTE)
 
 
-def test_widths_are_shares_of_the_widest() -> None:
+def test_widths_are_those_of_the_records() -> None:
     dense = factories.record(factories.job("dense"))
     small = factories.record(cost=factories.cost(widths={"features.0": 4, "features.1": 32}))
-    shares = width_shares({"dense": dense, "small": small})
-    assert dict(shares.loc["small"]) == {"features.0": 4 / 16, "features.1": 1.0}
-    assert (shares.loc["dense"] == 1).all()
+    assert dense.cost is not None
+    widths = group_widths({"dense": dense, "small": small})
+    assert dict(widths.loc["small"]) == {"features.0": 4, "features.1": 32}
+    assert dict(widths.loc["dense"]) == dense.cost.widths

@@ -99,8 +99,8 @@ def test_the_headline_is_the_first_claims(make_suite: MakeSuite, store: Store) -
     for job in suite.jobs("quick", "fp32"):
         store.put(factories.record(job, top1={"magnitude": 0.62}.get(job.method, 0.5) + 0.001 * (job.seed % 2)))
     assert headline(suite_sections(suite, store)) == (
-        "It wins: magnitude (reference) was 1 better in 1 comparison paired by seed, Holm-corrected. The closest rival "
-        "is random (reference) on cifar10, vgg19 × 0.25 at 0.25 of the MACs: +12.00 ± 0.00 points (n = 4)."
+        "It wins. 1 comparison of magnitude (reference), paired by seed and Holm-corrected: 1 better. The closest "
+        "rival is random (reference) on cifar10, vgg19 × 0.25 at 0.25 of the MACs: +12.00 ± 0.00 points (n = 4)."
     )
 
 
