@@ -8,6 +8,7 @@ import pytest
 
 from stampbench import suite as suites
 from stampbench.errors import UserError
+from stampbench.report import latex
 from stampbench.report.inserted import insert
 from stampbench.report.sections import suite_sections
 from stampbench.report.tables import Column, Entry, Table
@@ -29,10 +30,18 @@ def test_an_unknown_name_is_refused() -> None:
         insert("<!-- table: cifar-quik -->\n<!-- /table -->", [TABLE])
 
 
-@pytest.mark.usefixtures("real_methods")
-def test_readme_shows_the_committed_records() -> None:
-    readme, store = (ROOT / "README.md").read_text(encoding="utf-8"), Store(ROOT / "results")
+@pytest.fixture
+def committed(real_methods: None) -> list[Table]:
+    store = Store(ROOT / "results")
     loaded = [suites.load(path) for path in sorted((ROOT / "suites").glob("*.toml"))]
-    tables = [table for suite in loaded for section in suite_sections(suite, store) for table in section.tables]
-    assert insert(readme, tables) == readme, "run: python -m stampbench report --into README.md"
+    return [table for suite in loaded for section in suite_sections(suite, store) for table in section.tables]
+
+
+def test_readme_shows_the_committed_records(committed: list[Table]) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert insert(readme, committed) == readme, "run: python -m stampbench report --into README.md"
     assert readme.count("<!-- table: ") >= 5
+
+
+def test_no_sign_of_the_committed_tables_is_foreign_to_latex(committed: list[Table]) -> None:
+    assert [table.name for table in committed if not latex.table(table).isascii()] == []

@@ -217,7 +217,7 @@ def test_latex_compiles(filled: Suite, store: Store, tmp_path: Path) -> None:
     engine = next(filter(shutil.which, ["tectonic", "pdflatex", "lualatex", "xelatex"]), None)
     if engine is None:
         pytest.skip("no TeX engine (tectonic, pdflatex, lualatex, xelatex) on PATH")
-    nasty = Entry(r"a_b*c|d<e>f[g]`h\i ~ 50 % & # $ ^ {x} -- ± × † ‡ § ¶ – " + '"')
+    nasty = Entry(r"a_b*c|d<e>f[g]`h\i ~ 50 % & # $ ^ {x} -- ± × ≤ ≥ − † ‡ § ¶ – " + '"')
     extra = latex.table(Table("nasty", nasty.text, (Column("x"),), ((nasty,),), (nasty.text,)))
     (path,) = write_report([filled], store, ["latex"], tmp_path)
     document = tmp_path / "document.tex"
