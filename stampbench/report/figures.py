@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -68,9 +67,7 @@ def suite_figures(
 
     `epochs` is the suite's own schedule, at which methods are compared where there are several.
     """
-    # Saving takes most of a report's time, and one figure does not wait for another.
-    with ProcessPoolExecutor() as workers:
-        return list(workers.map(_saved, _sketches(frame, cells, records, scope, epochs)))
+    return [_saved(sketch) for sketch in _sketches(frame, cells, records, scope, epochs)]
 
 
 def _sketches(
