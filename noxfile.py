@@ -52,7 +52,7 @@ def benchmarks(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def soak(session: nox.Session) -> None:
-    """Random kills over the demo suite, an hour; arguments after `--`: `--kills 50 --seed 0 --gap 30`."""
+    """Random kills over the demo suite, half an hour; arguments after `--`: `--kills 50 --seed 0 --gap 20`."""
     python(session, "-m", "tests.soak", *session.posargs)
 
 

@@ -152,10 +152,11 @@ class _Driver:
             if order.artefact is None and not self._claim(order.job):
                 continue
             setting = Setting(self._bench.custom, source_digest(), self._gpus, frozenset(self._known))
-            folders = [self._folders[need] for need in order.needs]
+            # Inside a mapping, as a node whose driver is killed keeps a task's own arguments in memory for ever.
+            folders = {need: self._folders[need] for need in order.needs}
             # Ray's own retries would be silent, and would repeat a job that raises.
             options = {"num_cpus": order.job.protocol.threads, "num_gpus": self._gpus, "max_retries": 0}
-            self._flights[self._work.options(**options).remote(order, setting, self._mailbox, *folders)] = order
+            self._flights[self._work.options(**options).remote(order, setting, self._mailbox, folders)] = order
 
     def _slots(self) -> int:
         """Jobs that the nodes alive can hold at once; raises `UserError` where that is none, now and in flight."""
@@ -244,16 +245,17 @@ class _Driver:
             claim.close()
 
 
-def _work(order: Order, setting: Setting, mailbox: Any, *folders: Mapping[str, bytes]) -> Outcome:
-    """The worker's side of an order."""
+def _work(order: Order, setting: Setting, mailbox: Any, folders: Mapping[str, Any]) -> Outcome:
+    """The worker's side of an order; `folders` has Ray's references to the artefacts, which a node fetches once."""
     if setting.source != source_digest():
         return Outcome(refusal="a node of the cluster has other sources of stampbench; install the same on all")
     cache = packed.cache_root() / "artefacts"
     speeds, device = _Speeds(setting.known), torch.device("cuda" if setting.gpus else "cpu")
     bench = Bench(speeds, Artefacts(cache, cache), setting.custom, device, _Post(mailbox), "ray")
     try:
-        for digest, files in zip(order.needs, folders, strict=True):
-            bench.artefacts.receive(digest, files)
+        for digest, reference in folders.items():
+            if bench.artefacts.held(digest) is None:
+                bench.artefacts.receive(digest, _fetched(reference))
         if order.artefact is None:
             record = run(order.job, bench)
             return Outcome(record.model_dump_json(), [speed.model_dump_json() for speed in speeds.new])
@@ -265,6 +267,12 @@ def _work(order: Order, setting: Setting, mailbox: Any, *folders: Mapping[str, b
         return Outcome(refusal=str(error))
     except Exception as error:
         return Outcome(failure=reason(error))
+
+
+def _fetched(reference: Any) -> Any:
+    import ray
+
+    return ray.get(reference)
 
 
 class _Speeds:

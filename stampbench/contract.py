@@ -137,8 +137,9 @@ class ArtefactSpec(BaseModel):
         shared = {"batch_size", "momentum", "weight_decay", "label_smoothing", "warmup_epochs"}
         conditions = {"precision", "threads", "validation_images", "mode"}
         recipe = protocol.model_dump(mode="json", include=shared | conditions)
-        if reference and reference.validation_images:
-            recipe["validation_images"] = reference.validation_images
+        if reference:
+            recipe["warmup_epochs"] = reference.warmup_epochs
+            recipe["validation_images"] = reference.validation_images or protocol.validation_images
         recipe |= {
             "protocol_version": job.protocol_version,
             "learning_rate": protocol.learning_rate.random,

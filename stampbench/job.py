@@ -31,7 +31,8 @@ class LearningRates(BaseModel):
 class Reference(BaseModel):
     """How the reference network is made: `images` of the dataset (None: all) for some epochs.
 
-    `validation_images` of them are held out (None: as many as of the target).
+    `validation_images` of them are held out (None: as many as of the target). The warm-up is its own: suites and
+    schedules with another one share the network.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -39,6 +40,7 @@ class Reference(BaseModel):
     epochs: int = Field(gt=0)
     images: int | None = Field(None, gt=0)
     validation_images: int | None = Field(None, gt=0, exclude_if=lambda count: count is None)
+    warmup_epochs: float = Field(1.0, ge=0, exclude_if=lambda epochs: epochs == 1)
 
 
 class Protocol(BaseModel):

@@ -78,6 +78,8 @@ class SuiteProtocol(Protocol):
             )
         if self.warmup_epochs > self.epochs:
             raise ValueError(f"warmup_epochs {self.warmup_epochs:g} are more than epochs {self.epochs}")
+        if (warmup := self.reference.warmup_epochs) > self.reference.epochs:
+            raise ValueError(f"reference.warmup_epochs {warmup:g} are more than its epochs {self.reference.epochs}")
         return self
 
 

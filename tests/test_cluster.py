@@ -4,13 +4,17 @@ import os
 import signal
 import sys
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 
 from stampbench import cluster
 from stampbench.errors import UserError
+from stampbench.executors import bench_of
 from stampbench.job import LearningRates
+from stampbench.measure.provenance import source_digest
 from stampbench.progress import SilentProgress
+from stampbench.record import Record
 from stampbench.store import Store
 from tests.tiny import JOBS, TINY
 
@@ -158,8 +162,27 @@ def test_without_ray_the_extra_is_named(tmp_path, monkeypatch):
 def test_a_node_with_other_sources_is_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("STAMPBENCH_CACHE", str(tmp_path))
     setting = cluster.Setting({}, "other", 0, frozenset())
-    outcome = cluster._work(cluster.Order(JOBS[0], None, ()), setting, None)
+    outcome = cluster._work(cluster.Order(JOBS[0], None, ()), setting, None, {})
     assert "install the same on all" in outcome.refusal
+
+
+def test_a_node_fetches_an_artefact_once(pool, tmp_path, monkeypatch):
+    """And when it works at it: a task's arguments stay in a node's memory where its driver is killed (ray#64627)."""
+    store, records = pool
+    job = next(job for job in JOBS if job.start == "reference")
+    (use,) = records[job.key].artefacts
+    folder = bench_of(TINY, store, Watcher(), "ray").artefacts.held(use.digest)
+    files = {path.name: path.read_bytes() for path in folder.iterdir()}
+    fetched = []
+    monkeypatch.setattr(cluster, "_fetched", lambda reference: fetched.append(reference) or files)
+    monkeypatch.setenv("STAMPBENCH_CACHE", str(tmp_path))
+    setting = cluster.Setting({}, source_digest(), 0, frozenset())
+    for _ in range(2):
+        order = cluster.Order(job, None, (use.digest,))
+        outcome = cluster._work(order, setting, MagicMock(), {use.digest: "where the driver put it"})
+        made = Record.model_validate_json(outcome.record)
+        assert differences([made], [records[job.key]]) == [] and made.artefacts[0].reused
+    assert fetched == ["where the driver put it"]
 
 
 class FakeRay:
@@ -173,8 +196,6 @@ class FakeRay:
 
 
 def test_a_failed_artefact_takes_with_it_what_rests_on_it_and_nothing_else(tmp_path, monkeypatch):
-    from stampbench.executors import bench_of
-
     monkeypatch.setattr(cluster, "_this_node", lambda _: None)
     store, watcher = Store(tmp_path), Watcher()
     driver = cluster._Driver(FakeRay(), bench_of(TINY, store, watcher, "ray"), store, False, 0)

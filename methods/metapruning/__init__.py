@@ -60,15 +60,17 @@ class MetaPruning(Method):
   step; evolutionary search (50 candidates, the best 10 breed, 25 mutations, 25 crossovers, 20 iterations) with the
   MAC window as hard constraint; fitness is accuracy on held-out training images after batch norm's recalibration.
 - **Ours**: VGG-19 and ResNet-18 (the paper has ResNet-50 and MobileNets): a layer's MLP reads the ratios of the groups
-  that it reads and writes; the head is learned and cropped. Generated weights start at Kaiming's scale. Batch norm
-  keeps no statistics per ratio, as recalibration replaces them. A random candidate's ratios lie below a random
-  bound, or small budgets would reject nearly all. The winner's proportions are scaled up until they fill the budget.
+  that it reads and writes; the head is learned and cropped. Generated weights start at Kaiming's scale; the first
+  epoch is warm-up. Batch norm keeps no statistics per ratio, as recalibration replaces them. A random candidate's
+  ratios lie below a random bound, or small budgets would reject nearly all. The winner's proportions are scaled up
+  until they fill the budget.
 - **Checked against**: cropped against full weights; an enumerated optimum; statistics computed directly.
 """
 
     def artefacts(self, job: Job) -> list[ArtefactSpec]:
-        """The PruningNet, trained on the target."""
-        return [ArtefactSpec.of(job, KIND, "target", self.options.epochs, method_version=self.version)]
+        """The PruningNet, trained on the target: one, however long its winner is trained."""
+        made = {"method_version": self.version, "warmup_epochs": 1.0}
+        return [ArtefactSpec.of(job, KIND, "target", self.options.epochs, **made)]
 
     def prepare(self, spec: ArtefactSpec, task: Task, artefacts: Mapping[str, Artefact], context: Context) -> Artefact:
         """Trains a PruningNet; its tensors are the state dict."""
