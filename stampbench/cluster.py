@@ -10,6 +10,7 @@ import signal
 import socket
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
@@ -270,9 +271,11 @@ def _work(order: Order, setting: Setting, mailbox: Any, folders: Mapping[str, An
 
 
 def _fetched(reference: Any) -> Any:
+    """Waits in a thread: while a worker's main thread waits for an object, Ray lends its CPU to another job."""
     import ray
 
-    return ray.get(reference)
+    with ThreadPoolExecutor(1) as waiting:
+        return waiting.submit(ray.get, reference).result()
 
 
 class _Speeds:

@@ -86,6 +86,11 @@ SUITES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     ),
     "unknown reference": ('"tinyimagenet"', '"tinyimagnet"', ("tinyimagnet", "did you mean 'tinyimagenet'")),
     "reference epochs zero": ("epochs = 1 }", "epochs = 0 }", (f"{PROTOCOL}.reference.epochs", "greater than 0")),
+    "reference's warm-up longer than its training": (
+        "epochs = 1 }",
+        "epochs = 1, warmup_epochs = 2 }",
+        (PROTOCOL, "reference.warmup_epochs 2", "epochs 1"),
+    ),
     "unknown preset table": ("[presets.quick.protocol]", "[preset.quick.protocol]", ("preset", "'presets'")),
     "grid as a table": ("[[presets.quick.grid]]", "[presets.quick.grid]", ("presets.quick.grid", "list")),
     "no targets": ('["cifar10", "svhn"]', "[]", (f"{GRID}.targets", "at least 1")),

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 from unittest.mock import MagicMock
 
@@ -183,6 +184,29 @@ def test_a_node_fetches_an_artefact_once(pool, tmp_path, monkeypatch):
         made = Record.model_validate_json(outcome.record)
         assert differences([made], [records[job.key]]) == [] and made.artefacts[0].reused
     assert fetched == ["where the driver put it"]
+
+
+class Slow:
+    """What takes its time to be there."""
+
+    def artefact(self):
+        time.sleep(3)
+        return time.monotonic()
+
+
+def test_a_worker_that_waits_for_an_artefact_keeps_its_cpu(address):
+    def wait(inside):
+        return cluster._fetched(inside[0])
+
+    def now():
+        return time.monotonic()
+
+    with cluster._connected(address):
+        artefact = ray.remote(Slow).options(num_cpus=0).remote().artefact.remote()
+        waiting = [ray.remote(wait).options(num_cpus=1).remote([artefact]) for _ in range(2)]
+        time.sleep(2)
+        next_in_line = ray.remote(now).options(num_cpus=1).remote()
+        assert ray.get(next_in_line) > max(ray.get(waiting))
 
 
 class FakeRay:

@@ -1,13 +1,17 @@
 import tomllib
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
 
 from stampbench import registry, suite
+from stampbench.artefacts import digest_of_spec
 from stampbench.contract import Start
 from stampbench.data.catalogue import resolve
 from stampbench.errors import DataError, SuiteError, UserError
+from stampbench.pretraining import spec_of
 from stampbench.registry import Registry
+from stampbench.runner import method_of
 from tests import factories
 
 SUITES = sorted((Path(suite.__file__).parents[1] / "suites").glob("*.toml"))
@@ -192,6 +196,20 @@ def test_every_suite_of_the_project_loads(path):
         for job in jobs:
             assert resolve(job.target, loaded.datasets)
             assert registry.METHODS.load(job.method).version == job.method_version
+
+
+def test_targets_and_schedules_share_what_is_made_on_the_reference_side_and_schedules_a_search():
+    """Or STAMP would be meta-trained for each anew, and schedules would not start from the same weights."""
+    made = defaultdict(set)
+    for name in ("cifar", "svhn", "time"):
+        for job in suite.load(next(path for path in SUITES if path.stem == name)).jobs("quick", "fp32"):
+            if job.network == "vgg19":
+                for spec in filter(None, [spec_of(job), *method_of(job).artefacts(job)]):
+                    made[spec.kind, spec.dataset, spec.seed].add(digest_of_spec(spec))
+    counts = {key: len(digests) for key, digests in made.items()}
+    shared = {("pretrained", "tinyimagenet"), ("meta-trained", "tinyimagenet"), ("pruning-net", "cifar10")}
+    assert {counts[*of, seed] for of in shared for seed in range(3)} == {1}
+    assert counts["pretrained", "cifar10", 0] == 5
 
 
 @pytest.mark.parametrize("path", SUITES, ids=lambda path: path.stem)

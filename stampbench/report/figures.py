@@ -120,6 +120,8 @@ def accuracy_against_macs(view: _View) -> Iterator[Sketch]:
         _line(axes, points, style)
     for style, row in view.rows(view.jobs[view.jobs["macs"] == 1]):
         axes.axhline(_interval(row["top1"])[0], color=style.colour, linestyle=style.line, label=style.label)
+    # A level line within the margins would leave it on the frame.
+    axes.autoscale_view()
     axes.set_xscale("log", base=2)
     axes.set_xticks(shares, [_fraction(share) for share in shares])
     yield Sketch(
@@ -169,6 +171,7 @@ def time_to_accuracy(view: _View, level: float | None) -> Iterator[Sketch]:
         _line(axes, points, style)
     if level is not None:
         axes.axhline(100 * level, color="#444444", linewidth=0.8, label="accuracy to reach")
+    axes.autoscale_view()
     axes.set_xscale("log")
     _plain_ticks(axes)
     yield Sketch(
@@ -200,7 +203,8 @@ def kept_widths(view: _View, records: Mapping[str, Record]) -> Iterator[Sketch]:
     yield Sketch(
         drawing,
         view.scope.name("widths", view.name),
-        f"{view.title}: channels left in every group, mean over seeds. {view.scope.setting}.",
+        f"{view.title}: channels left in every group, mean over seeds; of rows with equal widths the last is seen. "
+        f"{view.scope.setting}.",
     )
 
 
@@ -213,13 +217,8 @@ def break_even(view: _View) -> Iterator[Sketch]:
     targets = [2**power for power in range(11)]
     for style, row in view.rows(quarter):
         reference, total = row["reference_s"].mean(), row["total_s"].mean()
-        axes.plot(
-            targets,
-            [reference + n * total for n in targets],
-            color=style.colour,
-            linestyle=style.line,
-            label=style.label,
-        )
+        look: dict[str, Any] = {"color": style.colour, "linestyle": style.line}
+        axes.plot(targets, [reference + n * total for n in targets], label=style.label, **look)
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
     axes.set_xticks(targets, [str(n) for n in targets])
