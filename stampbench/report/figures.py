@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -78,7 +78,7 @@ def _sketches(
     for place, jobs in done.groupby(TABLE, sort=False):
         assert isinstance(place, tuple)
         view = _View(jobs, styles, scope, f"{jobs['display_name'].iloc[0]}, {place[1]} × {place[2]:g}", _slug(place))
-        own = _View(jobs[jobs["epochs"] == epochs], styles, scope, view.title, view.name)
+        own = _View(jobs[jobs["epochs"] == epochs], styles, replace(scope, epochs=(epochs,)), view.title, view.name)
         there = cells[(cells[TABLE] == list(place)).all(axis=1)]
         yield from accuracy_against_macs(own)
         yield from accuracy_against_seconds(own)

@@ -55,6 +55,6 @@ def highest_in_words(frame: pd.DataFrame, cells: pd.DataFrame) -> str:
     kind = "MACs" if cell["kind"] == "macs" else "weights"
     return (
         f"On {names.iloc[0]} with {cell['network']} × {cell['width']:g} at {cell['keep']:g} of the {kind}, "
-        f"{cell['variant']} ({cell['start']} weights) has the highest mean accuracy of the methods run: "
-        f"{accuracy(dict(cell), 'top1')} % (n = {cell['done']})."
+        f"{cell['variant']} ({cell['start']} weights) has the highest mean accuracy of what was pruned: "
+        f"{accuracy(dict(cell), 'top1')} % (n = {cell['done']}; epochs: {cell['epochs']})."
     )

@@ -50,6 +50,10 @@ def test_budgets_schedules_masks_and_reference_work_are_drawn(make_suite: MakeSu
             for keep in ("0.5", "0.25")
         ),
     ]
+    several = {"1 to 2 epochs" in figure.caption for figure in drawn if "time-to-accuracy" in figure.name}
+    own = {"2 epochs, " in figure.caption for figure in drawn if "-macs-cifar10" in figure.name}
+    assert several == own == {True}
+    assert not any("1 to 2" in figure.caption for figure in drawn if "widths" in figure.name)
 
 
 def test_the_same_records_give_the_same_bytes(make_suite: MakeSuite, store: Store) -> None:

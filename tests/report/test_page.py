@@ -110,7 +110,7 @@ def test_without_a_claim_the_headline_is_the_highest_mean(make_suite: MakeSuite,
         store.put(factories.record(job, top1={"dense": 0.9, "magnitude": 0.6}.get(job.method, 0.5)))
     assert headline(suite_sections(suite, store)) == (
         "On cifar10-1000 with vgg19 × 0.25 at 0.25 of the MACs, magnitude (reference weights) has the highest mean "
-        "accuracy of the methods run: 60.00 ± 0.00 % (n = 2)."
+        "accuracy of what was pruned: 60.00 ± 0.00 % (n = 2; epochs: 2)."
     )
 
 
