@@ -89,12 +89,11 @@ class Artefacts:
         return next((folder for folder in folders if (folder / _DESCRIPTION).is_file()), None)
 
     def receive(self, digest: str, files: Mapping[str, bytes]) -> None:
-        """Keeps an artefact's files as another machine sent them, unless they are here; `load` looks at them."""
-        if self.held(digest) is None:
-            spec = Description.model_validate_json(files[_DESCRIPTION]).spec
-            with whole_folder(self._root(spec, len(files[_TENSORS])) / digest) as folder:
-                for name in (_TENSORS, _DESCRIPTION):
-                    (folder / name).write_bytes(files[name])
+        """Keeps an artefact's files as another machine sent them; `load` looks at them. What is here already stays."""
+        spec = Description.model_validate_json(files[_DESCRIPTION]).spec
+        with whole_folder(self._root(spec, len(files[_TENSORS])) / digest) as folder:
+            for name in (_TENSORS, _DESCRIPTION):
+                (folder / name).write_bytes(files[name])
 
     def _write(self, spec: ArtefactSpec, artefact: Artefact, provenance: Provenance) -> None:
         """All or nothing: a folder of that name is complete."""

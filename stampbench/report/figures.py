@@ -119,9 +119,7 @@ def accuracy_against_macs(view: _View) -> Iterator[Sketch]:
         points = [(group["macs"].mean(), *_interval(group["top1"])) for _, group in row.groupby("keep")]
         _line(axes, points, style)
     for style, row in view.rows(view.jobs[view.jobs["macs"] == 1]):
-        axes.axhline(_interval(row["top1"])[0], color=style.colour, linestyle=style.line, label=style.label)
-    # A level line within the margins would leave it on the frame.
-    axes.autoscale_view()
+        _level(axes, _interval(row["top1"])[0], color=style.colour, linestyle=style.line, label=style.label)
     axes.set_xscale("log", base=2)
     axes.set_xticks(shares, [_fraction(share) for share in shares])
     yield Sketch(
@@ -170,8 +168,7 @@ def time_to_accuracy(view: _View, level: float | None) -> Iterator[Sketch]:
         points = [(group["total_s"].mean(), *_interval(group["top1"])) for _, group in row.groupby("epochs")]
         _line(axes, points, style)
     if level is not None:
-        axes.axhline(100 * level, color="#444444", linewidth=0.8, label="accuracy to reach")
-    axes.autoscale_view()
+        _level(axes, 100 * level, color="#444444", linewidth=0.8, label="accuracy to reach")
     axes.set_xscale("log")
     _plain_ticks(axes)
     yield Sketch(
@@ -294,6 +291,12 @@ def _line(axes: Axes, points: Sequence[tuple[float, float, float]], style: Style
     x, means, halves = zip(*points, strict=True)
     look: dict[str, Any] = {"color": style.colour, "marker": style.marker, "linestyle": style.line}
     axes.errorbar(x, means, yerr=halves, capsize=2, markersize=4, label=style.label, **look)
+
+
+def _level(axes: Axes, value: float, **look: Any) -> None:
+    """A level line, with margins around it: by itself it may come to lie on the frame."""
+    axes.axhline(value, **look)
+    axes.autoscale_view()
 
 
 def _fraction(share: float) -> str:
