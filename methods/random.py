@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
-from stampbench.contract import Context, Granularity, Options, SaliencyMethod, Start
+from stampbench.contract import Context, Granularity, Options, SaliencyMethod, ScoringBatches, Start
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from stampbench.pruning.groups import Group
-    from stampbench.pruning.saliency import ScoringBatches
 
 
 class RandomOptions(Options):

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from stampbench.contract import Context, Granularity, Options, SaliencyMethod, Start
+from stampbench.contract import Context, Granularity, Options, SaliencyMethod, ScoringBatches, Start
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from stampbench.pruning.groups import Group
-    from stampbench.pruning.saliency import ScoringBatches
 
 
 class SynflowOptions(Options):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from methods.stamp import META_TRAINED, RANDOM_MASKS, MetaOptions, meta_options, meta_spec
+from methods.stamp import META_TRAINED, RANDOM_MASKS, MetaOptions, Stamp, meta_options, meta_spec
 from stampbench import registry
 from stampbench.contract import Artefact, ArtefactSpec, Budget, Context, Method, Plan, Start, Task
 
@@ -59,6 +59,13 @@ class Transplant(Method):
   same batches.
 """
 
+    @classmethod
+    def version_with(cls, options: TransplantOptions) -> str:
+        """Return its own version with that of the method whose mask it is, and of STAMP, which makes the weights."""
+        inner: type[Method] = registry.METHODS.load(options.mask)
+        within = inner.version_with(inner.Options.model_validate(options.options))
+        return f"{cls.version} ({options.mask} {within}, {Stamp.name} {Stamp.version})"
+
     def artefacts(self, job: Job) -> list[ArtefactSpec]:
         """The weights."""
         return [meta_spec(job, self._kind, self.options)]
@@ -87,10 +94,11 @@ class Transplant(Method):
         method = kind(kind.Options.model_validate(self.options.options))
         adapted = copy.deepcopy(network)
         load_into(adapted, {**network.state_dict(), **body(made)})
-        shape, steps = Shape.of(network, task.input_size, context.floor), self.options.adaptation_steps
+        shape = Shape.of(network, task.input_size, context.floor, context.resource)
+        steps = self.options.adaptation_steps
         scored = copy.deepcopy(adapted)
         if method.needs_data:
-            dense = {name: torch.ones(width, dtype=torch.bool) for name, width in shape.cost.widths.items()}
+            dense = {name: torch.ones(width, dtype=torch.bool) for name, width in shape.pricing.widths.items()}
             descend(scored, under_mask(scored, dense, shape, context), steps, task, context)
         plan = method.plan(scored, task, budget, {}, context)
         losses = descend(adapted, under_mask(adapted, plan.keep, shape, context), steps, task, context)

@@ -11,11 +11,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from stampbench.contract import Artefact, ArtefactSpec
+from stampbench.contract import Artefact
 from stampbench.errors import DamagedError, UserError
 from stampbench.files import lock, set_aside, whole_folder
+from stampbench.job import ArtefactSpec
 from stampbench.record import Provenance
-from stampbench.seeding import digest_of_json, digest_of_tensors
+from stampbench.seeding import digest_of_tensors
 
 # What is small and serves every target travels with the pool of records; the rest stays in the cache.
 POOL_LIMIT_BYTES = 8 * 2**20
@@ -130,4 +131,4 @@ def _damaged(folder: Path, why: str) -> DamagedError:
 
 def digest_of_spec(spec: ArtefactSpec) -> str:
     """The artefact's name: 16 hexadecimal digits of its spec's canonical JSON."""
-    return digest_of_json(spec.model_dump(mode="json"))
+    return spec.digest

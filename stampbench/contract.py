@@ -5,40 +5,45 @@ Importing it, or a method, must not import torch: listing methods and planning s
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
-from stampbench.seeding import artefact_seed
+from stampbench.data.task import Split, Task
+from stampbench.errors import BudgetError
+from stampbench.job import ArtefactSpec, Budget, Granularity, Job, Start
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from stampbench.checkpoint import Checkpoint
     from stampbench.data.loader import EpochLoader
-    from stampbench.job import Job
     from stampbench.pruning.groups import Group
-    from stampbench.pruning.saliency import ScoringBatches
+    from stampbench.pruning.resources.base import Resource
 
-
-class Granularity(StrEnum):
-    """What a plan removes: whole channels, or single weights."""
-
-    CHANNEL = "channel"
-    WEIGHT = "weight"
-
-
-class Start(StrEnum):
-    """The weights that pruning starts from: fresh, pretrained on the reference set, or on the target."""
-
-    RANDOM = "random"
-    REFERENCE = "reference"
-    TARGET = "target"
+__all__ = [
+    "Artefact",
+    "ArtefactSpec",
+    "Budget",
+    "BudgetError",
+    "Checkpoint",
+    "Context",
+    "Granularity",
+    "Job",
+    "Method",
+    "Options",
+    "Plan",
+    "SaliencyMethod",
+    "ScoringBatches",
+    "Split",
+    "Start",
+    "Task",
+    "Weights",
+]
 
 
 class Weights(StrEnum):
@@ -46,14 +51,6 @@ class Weights(StrEnum):
 
     INHERIT = "inherit"
     FRESH = "fresh"
-
-
-class Budget(BaseModel):
-    """Share of the dense network that a plan may keep: of its MACs, or of its prunable weights ("params")."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    kind: str = Field("macs", pattern="^(macs|params)$")
-    keep: float = Field(gt=0, le=1)
 
 
 class Options(BaseModel):
@@ -65,36 +62,6 @@ class Options(BaseModel):
         """Those that differ from their defaults, as JSON: what names a variant of the method."""
         defaults = type(self).model_construct().model_dump(mode="json")
         return {name: value for name, value in self.model_dump(mode="json").items() if defaults[name] != value}
-
-
-class BudgetError(ValueError):
-    """A budget that no plan can meet, or a plan that exceeds its budget."""
-
-
-@dataclass(frozen=True)
-class Split:
-    """Images, uint8 (N, 3, H, W), and labels, int64 (N,), on one device."""
-
-    images: Tensor
-    labels: Tensor
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-
-@dataclass(frozen=True)
-class Task:
-    """What a method may see of a target: training and validation images, never the test split.
-
-    `mean` and `std` are the per-channel statistics, in [0, 1], that normalise its images.
-    """
-
-    train: Split
-    validation: Split
-    classes: int
-    input_size: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -109,54 +76,6 @@ class Plan:
     notes: Mapping[str, Any] = field(default_factory=dict)
 
 
-class ArtefactSpec(BaseModel):
-    """Names, completely, something that must exist before a job: its digest is the cache key.
-
-    `scope` is "reference" (shared by all targets) or "target"; `seed` is the job's seed mod 3. The harness adds the
-    digest of the dataset to the recipe.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    kind: str
-    scope: str = Field(pattern="^(reference|target)$")
-    dataset: str
-    network: str
-    width: float
-    seed: int
-    recipe: dict[str, Any]
-
-    @classmethod
-    def of(cls, job: Job, kind: str, scope: str, epochs: int, **more: Any) -> ArtefactSpec:
-        """What a job needs: trained for some epochs by its recipe, at fresh weights' rate, on the scope's dataset.
-
-        A reference-scope artefact depends on nothing of the target's. `more` joins the recipe; what a method makes
-        itself has its `method_version` there.
-        """
-        protocol = job.protocol
-        reference = protocol.reference if scope == "reference" else None
-        shared = {"batch_size", "momentum", "weight_decay", "label_smoothing", "warmup_epochs"}
-        conditions = {"precision", "threads", "validation_images", "mode"}
-        recipe = protocol.model_dump(mode="json", include=shared | conditions)
-        if reference:
-            recipe["warmup_epochs"] = reference.warmup_epochs
-            recipe["validation_images"] = reference.validation_images or protocol.validation_images
-        recipe |= {
-            "protocol_version": job.protocol_version,
-            "learning_rate": protocol.learning_rate.random,
-            "epochs": epochs,
-            "images": reference.images if reference else protocol.train_images,
-        }
-        return cls(
-            kind=kind,
-            scope=scope,
-            dataset=reference.dataset if reference else job.target,
-            network=job.network,
-            width=job.width,
-            seed=artefact_seed(job.seed),
-            recipe=recipe | more,
-        )
-
-
 @dataclass(frozen=True)
 class Artefact:
     """Tensors made by `prepare`, with the seconds they took where they were made, and JSON notes."""
@@ -164,6 +83,32 @@ class Artefact:
     tensors: Mapping[str, Tensor]
     seconds: float
     notes: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Checkpoint(Protocol):
+    """Where a long preparation leaves its state, so that a killed one goes on instead of beginning again."""
+
+    def load(self) -> dict[str, Tensor] | None:
+        """Return the tensors last saved, or None."""
+        ...
+
+    def save(self, tensors: Mapping[str, Tensor]) -> None:
+        """Replace what was saved before."""
+        ...
+
+
+class ScoringBatches(Protocol):
+    """Training images without augmentation, in a fixed random order, the same at every pass.
+
+    Iterating yields normalised float32 images (N, 3, size, size) and their int64 labels (N,), 128 at a time.
+    """
+
+    @property
+    def input_size(self) -> int:
+        """Pixels along a side of the images."""
+        ...
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]: ...
 
 
 class Context(Protocol):
@@ -189,6 +134,11 @@ class Context(Protocol):
         """The least share of every group's channels to keep."""
         ...
 
+    @property
+    def resource(self) -> Resource:
+        """The resource that budgets are shares of."""
+        ...
+
     def generator(self, purpose: str) -> torch.Generator:
         """A fresh CPU generator for the named stream of this (purpose, dataset, seed)."""
         ...
@@ -204,6 +154,10 @@ class Context(Protocol):
 
     def phase(self, name: str) -> AbstractContextManager[None]:
         """Charges the seconds spent inside to the named phase; an inner phase pauses the outer one."""
+        ...
+
+    def plan_by_scores(self, method: SaliencyMethod, network: nn.Module, task: Task, budget: Budget) -> Plan:
+        """Keep the channels, or single weights, that the method scores highest and the budget holds."""
         ...
 
 
@@ -228,6 +182,11 @@ class Method:
 
     def __init__(self, options: Any) -> None:
         self.options = options
+
+    @classmethod
+    def version_with(cls, options: Any) -> str:
+        """Return the version that decides a job's results: its own, with those of the methods that it contains."""
+        return str(cls.version)
 
     def artefacts(self, job: Job) -> list[ArtefactSpec]:
         """What must exist before the plan, besides the start's weights, in the order in which it is made."""
@@ -283,7 +242,4 @@ class SaliencyMethod(Method):
         self, network: nn.Module, task: Task, budget: Budget, artefacts: Mapping[str, Artefact], context: Context
     ) -> Plan:
         """Keeps the best-scored channels, or single weights, that fit the budget."""
-        from stampbench.pruning.saliency import channel_plan, weight_plan
-
-        make = weight_plan if budget.kind == "params" else channel_plan
-        return make(self, network, task, budget, context)
+        return context.plan_by_scores(self, network, task, budget)

@@ -1,4 +1,4 @@
-"""Errors that the user can mend: the command line prints their message and exits with code 2."""
+"""Errors of this package. The command line prints those that the user can mend, and exits with code 2."""
 
 
 class UserError(Exception):
@@ -19,3 +19,7 @@ class DamagedError(UserError):
     def __init__(self, what: str, remedy: str) -> None:
         super().__init__(f"{what}; {remedy}")
         self.what = what
+
+
+class BudgetError(ValueError):
+    """A budget that no plan can meet, or a plan that exceeds its budget."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from stampbench.data.catalogue import DATASETS
-from stampbench.job import Job
+from stampbench.job import Granularity, Job
 from stampbench.record import ArtefactUse, Record
 from stampbench.seeding import artefact_seed, digest_of_json
 
@@ -109,7 +109,7 @@ def _nearness(job: Job) -> Iterator[tuple[Hashable, float]]:
     yield ("method", network, method, job.budget), images
     yield ("budget", network, job.budget), images
     # Masked weights are still multiplied: only removed channels save time.
-    yield ("network", network), images * (job.budget.keep if job.budget.kind == "macs" else 1.0)
+    yield ("network", network), images * (job.budget.keep if job.granularity is Granularity.CHANNEL else 1.0)
 
 
 def _images(job: Job) -> int:

@@ -1,18 +1,46 @@
-"""A job: everything that decides a number, and nothing else. Its digest is the key of its record."""
+"""A job: everything that decides a number, and nothing else. The digest of what it says is the key of its record."""
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from stampbench.contract import Budget, Granularity, Start
-from stampbench.seeding import digest_of_json
+from stampbench.seeding import artefact_seed, digest_of_json
 
 PROTOCOL_VERSION = 1
+# What budgets of plans of single weights are shares of: the weights of convolutions and linear layers.
+WEIGHTS = "weights"
 
 Precision = Literal["fp32", "bf16"]
 Mode = Literal["strict", "fast"]
+
+
+class Granularity(StrEnum):
+    """What a plan removes: whole channels, or single weights."""
+
+    CHANNEL = "channel"
+    WEIGHT = "weight"
+
+
+class Start(StrEnum):
+    """The weights that pruning starts from: fresh, pretrained on the reference dataset, or on the target."""
+
+    RANDOM = "random"
+    REFERENCE = "reference"
+    TARGET = "target"
+
+
+class Budget(BaseModel):
+    """The share of a resource of the dense network that a plan may keep.
+
+    `resource` is a registered resource for plans of channels, and `WEIGHTS` for plans of single weights.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    resource: str = "macs"
+    keep: float = Field(gt=0, le=1)
 
 
 class LearningRates(BaseModel):
@@ -24,32 +52,32 @@ class LearningRates(BaseModel):
     target: float = Field(gt=0)
 
     def of(self, start: Start) -> float:
-        """The rate for networks that begin at this start."""
+        """Return the rate for networks that begin at this start."""
         return float(getattr(self, start.value))
 
 
 class Reference(BaseModel):
-    """How the reference network is made: `images` of the dataset (None: all) for some epochs.
+    """How the reference network is made: trained on `images` of the dataset (None: all) for some epochs.
 
-    `validation_images` of them are held out (None: as many as of the target). The warm-up is its own: suites and
-    schedules with another one share the network.
+    `validation_images` of them are held out (None: as many as of the target). The warm-up is its own, so that suites
+    and schedules with another warm-up share the network.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     dataset: str
     epochs: int = Field(gt=0)
     images: int | None = Field(None, gt=0)
-    validation_images: int | None = Field(None, gt=0, exclude_if=lambda count: count is None)
-    warmup_epochs: float = Field(1.0, ge=0, exclude_if=lambda epochs: epochs == 1)
+    validation_images: int | None = Field(None, gt=0)
+    warmup_epochs: float = Field(1.0, ge=0)
 
 
 class Protocol(BaseModel):
     """The recipe and the conditions shared by every method of a suite.
 
-    `train_images` counts those the target lends (None: all), validation included. `floor` is the least share of a
-    group's channels that a plan keeps, `round_to` divides kept widths. `reference` and `head_steps` (steps taken from
-    reference weights before data-driven scores) are None and 0 in jobs that they cannot touch. `mode` "strict" takes
-    deterministic algorithms alone, "fast" whichever are fastest: its bits need not repeat.
+    `train_images` counts the images that the target lends (None: all), validation images included. `floor` is the
+    least share of a group's channels that a plan keeps, and `round_to` divides kept widths. `reference` and
+    `head_steps` (steps taken from reference weights before data-driven scores) are None and 0 in jobs that they cannot
+    touch. `mode` "strict" admits deterministic algorithms only; "fast" admits the fastest, whose bits need not repeat.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -68,40 +96,127 @@ class Protocol(BaseModel):
     floor: float = Field(0.05, ge=0, lt=1)
     head_steps: int = Field(0, ge=0)
     reference: Reference | None = None
-    mode: Mode = Field("strict", exclude_if=lambda mode: mode == "strict")
+    mode: Mode = "strict"
 
 
 class Job(BaseModel):
-    """One cell and seed of a suite."""
+    """One cell and seed of a suite.
+
+    `options` are those that differ from the method's defaults. The versions say which defaults and which behaviour
+    were meant: `method_version` is the method's own with those of the methods it contains, `data_versions` are those of
+    the target and of the reference dataset.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     protocol_version: int = PROTOCOL_VERSION
+    method_version: str
+    data_versions: dict[str, int]
     target: str
     network: str
     width: float = Field(gt=0)
     method: str
-    method_version: int
     options: dict[str, Any] = Field(default_factory=dict)
     start: Start
-    granularity: Granularity
+    granularity: Granularity = Granularity.CHANNEL
     budget: Budget
     seed: int = Field(ge=0)
     protocol: Protocol
 
     @property
+    def canonical(self) -> dict[str, Any]:
+        """The versions, and what differs from the defaults, as JSON: what is stored, and what the key hashes.
+
+        A new field or option with a default therefore changes no key; a default that changes needs a new version.
+        """
+        return self._versions | self.model_dump(mode="json", exclude_defaults=True)
+
+    @property
     def key(self) -> str:
         """16 hexadecimal digits of the SHA-256 of the canonical JSON."""
-        return digest_of_json(self.model_dump(mode="json"))
+        return digest_of_json(self.canonical)
 
     @property
     def identity(self) -> str:
-        """Like the key but blind to versions: a record of this identity and another key is stale."""
-        return digest_of_json(self.model_dump(mode="json", exclude={"protocol_version", "method_version"}))
+        """Like the key but blind to versions: a record with this identity and another key is stale."""
+        return digest_of_json({name: value for name, value in self.canonical.items() if name not in self._versions})
+
+    @property
+    def _versions(self) -> dict[str, Any]:
+        return self.model_dump(mode="json", include={"protocol_version", "method_version", "data_versions"})
 
     @property
     def label(self) -> str:
-        """For people: method, start, target, network, share kept, seed."""
+        """A name for people: method, start, target, network, share kept and seed."""
         return (
             f"{self.method} ({self.start}) on {self.target}, {self.network} × {self.width:g}, "
-            f"{self.budget.kind} {self.budget.keep:g}, seed {self.seed}"
+            f"{self.budget.resource} {self.budget.keep:g}, seed {self.seed}"
         )
+
+
+class ArtefactSpec(BaseModel):
+    """The complete name of something that must exist before a job: its digest is the cache key.
+
+    `scope` is "reference" (shared by all targets) or "target"; `seed` is the job's seed mod 3. The recipe holds what
+    differs from the defaults, and versions; the harness adds the digest of the dataset to it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    kind: str
+    scope: str = Field(pattern="^(reference|target)$")
+    dataset: str
+    network: str
+    width: float
+    seed: int
+    recipe: dict[str, Any]
+
+    @classmethod
+    def of(cls, job: Job, kind: str, scope: str, epochs: int, **more: Any) -> ArtefactSpec:
+        """Return the spec of what a job needs: trained for some epochs by its recipe on the scope's dataset.
+
+        The learning rate is that of fresh weights. A reference-scope artefact depends on nothing of the target's.
+        `more` joins the recipe; what a method makes itself has its `method_version` there.
+        """
+        protocol = job.protocol
+        reference = protocol.reference if scope == "reference" else None
+        recipe = {name: getattr(protocol, name) for name in (*_RECIPE_DEFAULTS, "precision", "threads")}
+        recipe["validation_images"] = protocol.validation_images
+        if reference:
+            recipe["warmup_epochs"] = reference.warmup_epochs
+            recipe["validation_images"] = reference.validation_images or protocol.validation_images
+        recipe |= {
+            "protocol_version": job.protocol_version,
+            "learning_rate": protocol.learning_rate.random,
+            "epochs": epochs,
+            "images": reference.images if reference else protocol.train_images,
+        }
+        recipe |= more
+        return cls(
+            kind=kind,
+            scope=scope,
+            dataset=reference.dataset if reference else job.target,
+            network=job.network,
+            width=job.width,
+            seed=artefact_seed(job.seed),
+            recipe={name: value for name, value in recipe.items() if _differs(name, value)},
+        )
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The recipe with the defaults spelled out."""
+        return _RECIPE_DEFAULTS | self.recipe
+
+    @property
+    def digest(self) -> str:
+        """The name of the artefact: 16 hexadecimal digits of the SHA-256 of the spec's canonical JSON."""
+        return digest_of_json(self.model_dump(mode="json"))
+
+
+# What a recipe leaves out where it is the protocol's default.
+_RECIPE_DEFAULTS: dict[str, Any] = {
+    name: Protocol.model_fields[name].default
+    for name in ("batch_size", "momentum", "weight_decay", "label_smoothing", "warmup_epochs", "mode")
+}
+
+
+def _differs(name: str, value: Any) -> bool:
+    return name not in _RECIPE_DEFAULTS or bool(value != _RECIPE_DEFAULTS[name])

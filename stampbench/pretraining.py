@@ -7,10 +7,10 @@ from collections.abc import Callable
 import torch
 
 from stampbench import seeding
-from stampbench.contract import Artefact, ArtefactSpec, Start, Task
+from stampbench.contract import Artefact, Task
 from stampbench.data.catalogue import Dataset
 from stampbench.data.loader import evaluation_batches, training_batches
-from stampbench.job import Job
+from stampbench.job import ArtefactSpec, Job, Start
 from stampbench.measure.phases import PhaseClock
 from stampbench.networks.initial import build, initialise, place
 from stampbench.record import PRETRAINED
@@ -30,7 +30,7 @@ def pretrain(
     spec: ArtefactSpec, task: Task, dataset: Dataset, device: torch.device, report: Callable[[int, float, float], None]
 ) -> Artefact:
     """Trains the network of the spec from fresh weights; its tensors are the state dict, its seconds the training's."""
-    values = spec.recipe
+    values = spec.settings
 
     def stream(purpose: str) -> torch.Generator:
         return seeding.generator(f"pretraining/{purpose}", spec.dataset, spec.seed)

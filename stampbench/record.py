@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from stampbench.job import Job
 
-SCHEMA_VERSION = 1
+RECORD_SCHEMA, SPEED_SCHEMA = 2, 1
 # The kind of the artefact that a start's weights come from; all other kinds are a method's own.
 PRETRAINED = "pretrained"
 
@@ -29,14 +29,15 @@ class Accuracy(_Part):
 class Cost(_Part):
     """Trainable parameters and MACs of one image, of the pruned network and the dense one.
 
-    `macs_unused` is what the plan leaves of its budget; `floored` names groups that the floor kept alive.
+    `budget_unused` is what the plan leaves of its budget, in the budget's resource; `floored` names the groups that the
+    floor kept alive.
     """
 
     params: int
     dense_params: int
     macs: int
     dense_macs: int
-    macs_unused: int
+    budget_unused: int
     widths: dict[str, int]
     floored: list[str]
 
@@ -116,7 +117,7 @@ class Gpu(_Part):
 class Record(_Part):
     """One job's outcome. A job that failed, was skipped or ran out of time has a `reason` instead of results."""
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: int = RECORD_SCHEMA
     key: str
     job: Job
     status: Literal["done", "failed", "skipped", "timeout"]
@@ -146,7 +147,7 @@ class Timing(_Part):
 class Speed(_Part):
     """Speed of one network at given widths against its dense self, on one device, in one process."""
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: int = SPEED_SCHEMA
     key: str
     network: str
     classes: int

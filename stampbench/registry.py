@@ -1,4 +1,4 @@
-"""Methods and networks by name, found lazily: nothing is imported before it is asked for.
+"""Methods, networks and resources by name, found lazily: nothing is imported before it is asked for.
 
 Other packages add theirs through entry points in the groups `stampbench.methods` and `stampbench.networks`.
 """
@@ -71,5 +71,12 @@ NETWORKS = Registry(
     {
         "vgg19": "stampbench.networks.vgg:vgg19",
         "resnet18": "stampbench.networks.resnet:resnet18",
+    },
+)
+RESOURCES = Registry(
+    "resource",
+    {
+        "macs": "stampbench.pruning.resources.macs:Macs",
+        "params": "stampbench.pruning.resources.params:Params",
     },
 )

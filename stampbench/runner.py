@@ -20,10 +20,12 @@ from stampbench.checkpoint import Checkpoint
 from stampbench.contract import (
     Artefact,
     ArtefactSpec,
+    Budget,
     BudgetError,
     Granularity,
     Method,
     Plan,
+    SaliencyMethod,
     Start,
     Task,
     Weights,
@@ -33,7 +35,7 @@ from stampbench.data.catalogue import CustomDataset, Dataset
 from stampbench.data.loader import EpochLoader, evaluation_batches, training_batches
 from stampbench.data.split import make_task, test_split
 from stampbench.errors import DataError, UserError
-from stampbench.job import Job
+from stampbench.job import WEIGHTS, Job
 from stampbench.measure import memory, speed
 from stampbench.measure.cost import CostModel
 from stampbench.measure.gpu import gpu_state
@@ -45,6 +47,8 @@ from stampbench.progress import Observer
 from stampbench.pruning.compact import compact, widths_of
 from stampbench.pruning.groups import Group, channel_groups
 from stampbench.pruning.masks import apply_weight_masks
+from stampbench.pruning.resources.base import Pricing, Resource
+from stampbench.pruning.saliency import plan_by_scores
 from stampbench.record import Accuracy, ArtefactUse, Cost, DataUse, Record, Seconds, Speed
 from stampbench.training import Recipe, Trainer, evaluate, fit
 
@@ -85,6 +89,7 @@ class JobContext:
     floor: float
     dataset: Dataset
     seed: int
+    resource: Resource
     clock: PhaseClock
     checkpoint: Checkpoint
 
@@ -95,6 +100,10 @@ class JobContext:
     def loader(self, task: Task, batch_size: int, purpose: str) -> EpochLoader:
         """Training batches from two streams of the methods' own."""
         return training_batches(task, self.dataset, batch_size, lambda part: self.generator(f"{purpose}/{part}"))
+
+    def plan_by_scores(self, method: SaliencyMethod, network: nn.Module, task: Task, budget: Budget) -> Plan:
+        """Rank by the method's scores, within the budget."""
+        return plan_by_scores(method, network, task, budget, self)
 
     def phase(self, name: str) -> AbstractContextManager[None]:
         """A named phase of the job's clock."""
@@ -163,7 +172,7 @@ def _run(job: Job, bench: Bench) -> Record:
         groups = channel_groups(network, task.input_size)
         cost = CostModel.of(network, groups, task.input_size)
         plan = method.plan(network, task, job.budget, artefacts, context)
-        costs = _cost(job, cost, plan)
+        costs = _cost(job, cost, context.resource.pricing(cost), plan)
         pruned, masks = _realise(network, groups, plan, job, task)
     trainer = Trainer(pruned, loader, Recipe.of(protocol, protocol.learning_rate.of(job.start), protocol.epochs), masks)
     with clock.phase("yardstick"):
@@ -222,10 +231,17 @@ def method_of(job: Job) -> Method:
     return found(found.Options.model_validate(job.options))
 
 
+def resource_of(job: Job) -> Resource:
+    """Return the resource that the job's budget is a share of; where single weights are counted, MACs."""
+    name = job.budget.resource
+    resource: type[Resource] = registry.RESOURCES.load("macs" if name == WEIGHTS else name)
+    return resource()
+
+
 def _context(job: Job, dataset: Dataset, seed: int, clock: PhaseClock, bench: Bench, name: str) -> JobContext:
     protocol, checkpoint = job.protocol, _checkpoint(bench, name)
     shape = (protocol.precision, protocol.round_to, protocol.floor)
-    return JobContext(bench.device, *shape, dataset, seed, clock, checkpoint)
+    return JobContext(bench.device, *shape, dataset, seed, resource_of(job), clock, checkpoint)
 
 
 def _checkpoint(bench: Bench, name: str) -> Checkpoint:
@@ -278,7 +294,7 @@ def _with_data(spec: ArtefactSpec, custom: Mapping[str, CustomDataset], artefact
 def _make(spec: ArtefactSpec, job: Job, method: Method, artefacts: Mapping[str, Artefact], bench: Bench) -> Artefact:
     label = f"{spec.kind} {spec.network} × {spec.width:g} on {spec.dataset}, seed {spec.seed}"
     bench.observer.artefact_started(label)
-    values, dataset = spec.recipe, catalogue.resolve(spec.dataset, bench.custom)
+    values, dataset = spec.settings, catalogue.resolve(spec.dataset, bench.custom)
     # A job draws its target's split by its artefact seed, so nothing here has seen its validation images.
     task, _ = make_task(
         packed.load(spec.dataset, bench.custom),
@@ -367,7 +383,7 @@ def _realise(
     return place(small, next(network.parameters()).device), None
 
 
-def _cost(job: Job, cost: CostModel, plan: Plan) -> Cost:
+def _cost(job: Job, cost: CostModel, pricing: Pricing, plan: Plan) -> Cost:
     """What the pruned network costs. Raises `BudgetError` if that is more than the budget."""
     if job.granularity is Granularity.WEIGHT:
         kept = sum(int(mask.sum()) for mask in plan.keep.values())
@@ -377,15 +393,15 @@ def _cost(job: Job, cost: CostModel, plan: Plan) -> Cost:
     else:
         widths = widths_of(plan.keep)
         params, macs = cost.params(widths), cost.macs(widths)
-        budget, used = math.floor(job.budget.keep * cost.macs()), macs
+        budget, used = math.floor(job.budget.keep * pricing.cost()), pricing.cost(widths)
     if used > budget:
-        raise BudgetError(f"the plan uses {used:,} {job.budget.kind}, its budget is {budget:,}")
+        raise BudgetError(f"the plan uses {used:,} {job.budget.resource}, its budget is {budget:,}")
     return Cost(
         params=params,
         dense_params=cost.params(),
         macs=macs,
         dense_macs=cost.macs(),
-        macs_unused=budget - used,
+        budget_unused=budget - used,
         widths=widths,
         floored=list(plan.notes.get("floored", [])),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from functools import lru_cache
@@ -39,7 +40,7 @@ class Store:
 
     def put(self, record: Record) -> None:
         """Writes a record; a reader sees the old file or the new one, never half of it."""
-        write_atomically(self._record_path(record.key), record.model_dump_json(indent=1) + "\n")
+        write_atomically(self._record_path(record.key), json_of(record))
 
     def records(self) -> Iterator[Record]:
         """Every record, by key."""
@@ -91,6 +92,12 @@ class Store:
 
     def _record_path(self, key: str) -> Path:
         return self.root / "records" / f"{key}.json"
+
+
+def json_of(record: Record) -> str:
+    """Return a record as it is stored; its job holds what differs from the defaults, as the key does."""
+    content = record.model_dump(mode="json") | {"job": record.job.canonical}
+    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
 
 def frame(records: Iterable[Record]) -> pd.DataFrame:

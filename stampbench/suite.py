@@ -21,13 +21,10 @@ from pydantic import (
 )
 
 from stampbench import registry
-from stampbench.contract import Budget, Granularity, Method, Start
+from stampbench.contract import Method
 from stampbench.data import catalogue
 from stampbench.errors import SuiteError, UserError
-from stampbench.job import Job, LearningRates, Precision, Protocol, Reference
-
-# Channel plans are bound by MACs, weight plans by the number of prunable weights.
-BUDGETS = {Granularity.CHANNEL: "macs", Granularity.WEIGHT: "params"}
+from stampbench.job import WEIGHTS, Budget, Granularity, Job, LearningRates, Precision, Protocol, Reference, Start
 
 
 class MethodChoice(BaseModel):
@@ -43,7 +40,8 @@ class MethodChoice(BaseModel):
 class Grid(BaseModel):
     """The product of targets, networks, budgets, schedules, seeds and methods.
 
-    `epochs` are schedules in place of the protocol's, each with as large a share of warm-up.
+    Budgets are shares of the `resource` for methods that remove channels, and of the prunable weights for those that
+    remove single weights. `epochs` are schedules in place of the protocol's, each with as large a share of warm-up.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -52,6 +50,7 @@ class Grid(BaseModel):
     width: float = Field(gt=0, le=64)
     methods: list[str | MethodChoice] = Field(min_length=1)
     budgets: list[Annotated[float, Field(gt=0, le=1)]] = Field(min_length=1)
+    resource: str = "macs"
     epochs: list[PositiveInt] | None = Field(None, min_length=1)
     seeds: int = Field(gt=0, le=1000)
 
@@ -208,23 +207,26 @@ def _concrete(protocol: SuiteProtocol, precision: Precision) -> Protocol:
 def _expand(grid: Grid, protocol: Protocol) -> Iterator[Job]:
     rows = [_resolved(choice) for choice in grid.methods]
     for network in grid.networks:
-        _known_network(network)
+        _known(network, "network", registry.NETWORKS)
+    _known(grid.resource, "resource", registry.RESOURCES)
     schedules = [_scheduled(protocol, epochs) for epochs in grid.epochs] if grid.epochs else [protocol]
     places = product(range(grid.seeds), grid.targets, grid.networks, schedules, grid.budgets)
     for seed, target, network, scheduled, keep in places:
         for method, row in rows:
             start = row.start or method.default_start
+            resource = grid.resource if row.granularity is Granularity.CHANNEL else WEIGHTS
             yield Job(
                 target=target,
                 network=network,
                 width=grid.width,
                 method=method.name,
-                method_version=method.version,
+                method_version=method.version_with(method.Options.model_validate(row.options)),
+                data_versions=_data_versions(target, protocol if start is Start.REFERENCE else None),
                 options=row.options,
                 start=start,
                 granularity=row.granularity,
                 # A method that removes nothing has one job a seed, whatever the budgets.
-                budget=Budget(kind=BUDGETS[row.granularity], keep=keep if method.prunes else 1.0),
+                budget=Budget(resource=resource, keep=keep if method.prunes else 1.0),
                 seed=seed,
                 protocol=_relevant(scheduled, method, start),
             )
@@ -245,14 +247,20 @@ def _relevant(protocol: Protocol, method: type[Method], start: Start) -> Protoco
     return protocol.model_copy(update=dropped)
 
 
-def _known_network(name: str) -> None:
-    targets = registry.NETWORKS.targets()
+def _data_versions(target: str, protocol: Protocol | None) -> dict[str, int]:
+    """Return the versions of the target and, where the job starts from it, of the reference dataset."""
+    reference = [protocol.reference.dataset] if protocol and protocol.reference else []
+    return {name: catalogue.version_of(name) for name in (target, *reference)}
+
+
+def _known(name: str, kind: str, known: registry.Registry) -> None:
+    targets = known.targets()
     if name not in targets:
-        raise SuiteError(f"unknown network {name!r}{registry.suggestion(name, targets)}")
+        raise SuiteError(f"unknown {kind} {name!r}{registry.suggestion(name, targets)}")
 
 
 def _resolved(choice: str | MethodChoice) -> tuple[type[Method], MethodChoice]:
-    """The method's class, and the choice with all its options spelled out."""
+    """The method's class, and the choice with those of its options that differ from the defaults."""
     row = MethodChoice(name=choice) if isinstance(choice, str) else choice
     try:
         method: type[Method] = registry.METHODS.load(row.name)
@@ -264,7 +272,7 @@ def _resolved(choice: str | MethodChoice) -> tuple[type[Method], MethodChoice]:
         allowed = ", ".join(sorted(method.starts))
         raise SuiteError(f"method {row.name!r} cannot start from {row.start} weights; it can from: {allowed}")
     try:
-        options = method.Options.model_validate(row.options).model_dump(mode="json")
+        options = method.Options.model_validate(row.options).chosen()
     except ValidationError as error:
         reasons = mistakes(error, set(method.Options.model_fields))
         raise SuiteError(f"options of method {row.name!r} are refused:\n{reasons}") from error

@@ -11,9 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stampbench.contract import ArtefactSpec
 from stampbench.data.loader import EpochLoader
-from stampbench.job import Protocol
+from stampbench.job import ArtefactSpec, Protocol
 from stampbench.measure.phases import PhaseClock
 from stampbench.pruning.masks import apply_weight_masks
 
@@ -52,7 +51,7 @@ class Recipe:
     @classmethod
     def of_spec(cls, spec: ArtefactSpec) -> Recipe:
         """The recipe that an artefact is trained by."""
-        return cls(**{name: spec.recipe[name] for name in cls.__dataclass_fields__})
+        return cls(**{name: spec.settings[name] for name in cls.__dataclass_fields__})
 
     def rate(self, step: int, steps_per_epoch: int) -> float:
         """The factor on the peak rate at a step counted from 0."""

@@ -72,10 +72,11 @@ def job(method: str = "magnitude", *, seed: int = 0, keep: float = 0.25, **chang
         "network": "vgg19",
         "width": 0.25,
         "method": method,
-        "method_version": 1,
+        "method_version": "1",
+        "data_versions": {"cifar10": 1, "tinyimagenet": 1},
         "start": Start.REFERENCE,
         "granularity": Granularity.CHANNEL,
-        "budget": Budget(kind="macs", keep=1.0 if method == "dense" else keep),
+        "budget": Budget(keep=1.0 if method == "dense" else keep),
         "seed": seed,
         "protocol": protocol(),
     }
@@ -122,7 +123,7 @@ def cost(keep: float = 0.25, **changes: Any) -> Cost:
         "dense_params": DENSE_PARAMS,
         "macs": round(DENSE_MACS * keep),
         "dense_macs": DENSE_MACS,
-        "macs_unused": 0,
+        "budget_unused": 0,
         "widths": {group: max(1, round(width * keep**0.5)) for group, width in DENSE_WIDTHS.items()},
         "floored": [],
     }

@@ -185,7 +185,7 @@ def test_plan_counts_what_is_done_missing_failed_and_stale(stampbench, project):
     jobs = cli_jobs()
     store.put(factories.record(jobs[0]))
     store.put(factories.failed(jobs[1]))
-    older = jobs[2].model_dump() | {"method_version": 1}
+    older = jobs[2].model_dump() | {"method_version": "1"}
     store.put(factories.record(Job.model_validate(older)))
     code, out, _ = stampbench("plan", "toy")
     assert code == 0

@@ -59,7 +59,7 @@ def test_what_is_unknown_is_left_out_and_counted():
         ({"keep": 0.5}, 2),
         ({"method": "dense"}, 4),
         # Masked weights are multiplied all the same.
-        ({"granularity": Granularity.WEIGHT, "budget": Budget(kind="params", keep=0.01)}, 4),
+        ({"granularity": Granularity.WEIGHT, "budget": Budget(resource="weights", keep=0.01)}, 4),
     ],
 )
 def test_unlike_cells_are_scaled(changes, factor):

@@ -33,8 +33,8 @@ def test_every_job_is_done_and_within_its_budget(pool):
     assert len(records) == len(JOBS) == 12
     for record in records.values():
         assert record.status == "done", record.reason
-        assert record.cost.macs + record.cost.macs_unused == int(record.job.budget.keep * record.cost.dense_macs)
-        assert record.cost.macs_unused >= 0
+        assert record.cost.macs + record.cost.budget_unused == int(record.job.budget.keep * record.cost.dense_macs)
+        assert record.cost.budget_unused >= 0
 
 
 def test_seconds_add_up_and_little_is_outside_the_phases(pool):
@@ -171,7 +171,7 @@ def test_jobs_that_another_process_is_at_come_last(pool, tmp_path, monkeypatch):
 def test_a_plan_over_budget_is_a_failed_job(tmp_path, monkeypatch):
     from methods.dense import Dense
 
-    job = made_job(budget=Budget(kind="macs", keep=0.5))
+    job = made_job(budget=Budget(keep=0.5))
     monkeypatch.setattr(Dense, "prunes", True)
     record = run(job, bench(tmp_path))
     assert record.status == "failed"
@@ -180,7 +180,7 @@ def test_a_plan_over_budget_is_a_failed_job(tmp_path, monkeypatch):
 
 def test_an_impossible_budget_is_a_failed_job(tmp_path):
     job = next(j for j in JOBS if j.method == "random")
-    job = job.model_copy(update={"budget": Budget(kind="macs", keep=0.0001)})
+    job = job.model_copy(update={"budget": Budget(keep=0.0001)})
     record = run(job, bench(tmp_path))
     assert record.status == "failed"
     assert "raise the budget" in record.reason

@@ -98,10 +98,10 @@ def test_a_claim_keeps_others_away_until_it_ends(store):
 
 
 def test_older_versions_are_stale(store):
-    now = factories.job(method_version=2)
-    for job in (factories.job(method_version=1), now, factories.job(seed=1, method_version=1)):
+    now = factories.job(method_version="2")
+    for job in (factories.job(method_version="1"), now, factories.job(seed=1, method_version="1")):
         store.put(factories.record(job))
-    assert [record.job.method_version for record in store.stale([now])] == [1]
+    assert [record.job.method_version for record in store.stale([now])] == ["1"]
     assert store.stale([now])[0].job.seed == 0
 
 

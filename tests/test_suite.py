@@ -195,7 +195,7 @@ def test_every_suite_of_the_project_loads(path):
         assert jobs and len({job.key for job in jobs}) == len(jobs)
         for job in jobs:
             assert resolve(job.target, loaded.datasets)
-            assert registry.METHODS.load(job.method).version == job.method_version
+            assert str(registry.METHODS.load(job.method).version) == job.method_version
 
 
 def test_targets_and_schedules_share_what_is_made_on_the_reference_side_and_schedules_a_search():

@@ -149,7 +149,7 @@ def train_pruning_net(spec: ArtefactSpec, task: Task, context: Context) -> Artef
     pruning_net.to(context.device)
     stream = context.generator("pruning-net/widths")
     network = RandomWidths(pruning_net, spec.network, task.classes, stream)
-    loader = context.loader(task, spec.recipe["batch_size"], "pruning-net")
+    loader = context.loader(task, spec.settings["batch_size"], "pruning-net")
     trainer = Trainer(network, loader, Recipe.of_spec(spec))
     synchronize(context.device)
     start = time.perf_counter()

@@ -16,6 +16,7 @@ from stampbench.data.augmentation import normalise, resize
 from stampbench.measure.cost import CostModel
 from stampbench.pruning.allocate import allocate
 from stampbench.pruning.groups import channel_groups
+from stampbench.pruning.resources.base import Pricing
 from stampbench.pruning.saliency import SCORING_BATCH, ScoringBatches
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class Search:
         missing = self.options.population - len(candidates)
         drawn = self._attempts(missing, self._random)
         if not candidates and not drawn:
-            raise BudgetError("no shape within the MAC window was found: widen `window`, or raise the budget")
+            raise BudgetError("no shape was found in the window below the budget: widen `window`, or raise the budget")
         return candidates + drawn
 
     def _attempts(self, count: int, draw: Callable[[], Genome]) -> list[Genome]:
@@ -107,8 +108,8 @@ def search_plan(
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Channels to keep, and what the search did: evaluations, their seconds, the winner's ratios and fitness."""
     groups = channel_groups(network, task.input_size)
-    cost = CostModel.of(network, groups, task.input_size)
-    names, limit = list(cost.widths), math.floor(budget.keep * cost.macs())
+    pricing = context.resource.pricing(CostModel.of(network, groups, task.input_size))
+    names, limit = list(pricing.widths), math.floor(budget.keep * pricing.cost())
     pruning_net = blank(made.notes["network"], task.classes, made.notes["width"], task.input_size)
     pruning_net.load_state_dict(dict(made.tensors))
     pruning_net.to(context.device).eval()
@@ -117,7 +118,7 @@ def search_plan(
         return {name: RATIOS[gene] for name, gene in zip(names, genome, strict=True)}
 
     def feasible(genome: Genome) -> bool:
-        return (1 - options.window) * limit <= cost.macs(pruning_net.widths(ratios(genome))) <= limit
+        return (1 - options.window) * limit <= pricing.cost(pruning_net.widths(ratios(genome))) <= limit
 
     evaluate_shape = fitness_on_validation(pruning_net, made.notes["network"], task, options.recalibration, context)
     search = Search(
@@ -131,7 +132,7 @@ def search_plan(
     with context.phase("prune/search"):
         winner = search.run()
     seconds = time.perf_counter() - start
-    allocation = allocate(profile(cost, ratios(winner)), cost, limit, context.round_to, context.floor)
+    allocation = allocate(profile(pricing, ratios(winner)), pricing, limit, context.round_to, context.floor)
     notes = {
         "evaluations": len(search.evaluated),
         "evaluation_s": seconds / len(search.evaluated),
@@ -144,11 +145,11 @@ def search_plan(
     return allocation.keep, notes
 
 
-def profile(cost: CostModel, ratios: dict[str, float]) -> dict[str, Tensor]:
+def profile(pricing: Pricing, ratios: dict[str, float]) -> dict[str, Tensor]:
     """Scores that keep leading channels of every group in proportion to its ratio, however many the budget allows."""
     return {
         name: -torch.arange(1, width + 1, dtype=torch.float64) / (ratios[name] * width)
-        for name, width in cost.widths.items()
+        for name, width in pricing.widths.items()
     }
 
 

@@ -129,13 +129,14 @@ class Stamp(Method):
 def meta_spec(job: Job, kind: str, options: MetaOptions) -> ArtefactSpec:
     """Meta-training from the job's reference network: as the options say, or the same under random masks."""
     assert job.protocol.reference is not None
-    meta = {name: getattr(options, name) for name in MetaOptions.model_fields}
+    meta = MetaOptions.model_validate({name: getattr(options, name) for name in MetaOptions.model_fields})
     if kind == RANDOM_MASKS:
         # No generator is trained then, so what it would look like makes no difference.
-        meta |= {"masks": "random", "static": False, "shared": "updated"}
-    return ArtefactSpec.of(job, kind, "reference", job.protocol.reference.epochs, method_version=Stamp.version, **meta)
+        meta = meta.model_copy(update={"masks": "random", "static": False, "shared": "updated"})
+    made = {"method_version": Stamp.version, **meta.chosen()}
+    return ArtefactSpec.of(job, kind, "reference", job.protocol.reference.epochs, **made)
 
 
 def meta_options(spec: ArtefactSpec) -> MetaOptions:
     """The options that a spec was made from."""
-    return MetaOptions.model_validate({name: spec.recipe[name] for name in MetaOptions.model_fields})
+    return MetaOptions.model_validate({n: value for n, value in spec.recipe.items() if n in MetaOptions.model_fields})

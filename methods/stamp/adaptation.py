@@ -50,7 +50,7 @@ def adapt(
     `network` is the start: the reference network with the target's head, which looks at the `sets`; `weights` then
     replace those of its body, unless there are none.
     """
-    shape = Shape.of(network, task.input_size, context.floor)
+    shape = Shape.of(network, task.input_size, context.floor, context.resource)
     generator = load_generator(options, shape, network, made, context)
     views = [view_set(network, shape.groups, *drawn, context.precision) for drawn in sets]
     shuffle = permutations(shape, context) if options.shuffled else None
@@ -116,8 +116,8 @@ def descend(
 @torch.no_grad()
 def committed(logits: Callable[[], Mapping[str, Tensor]], shape: Shape, budget: Budget, context: Context) -> Allocation:
     """The allocation of the logits as they are now, without noise."""
-    limit = math.floor(budget.keep * shape.cost.macs())
-    return allocate(logits(), shape.cost, limit, context.round_to, context.floor)
+    limit = math.floor(budget.keep * shape.pricing.cost())
+    return allocate(logits(), shape.pricing, limit, context.round_to, context.floor)
 
 
 def load_generator(
@@ -158,7 +158,7 @@ def body(made: Artefact) -> dict[str, Tensor]:
 def permutations(shape: Shape, context: Context) -> dict[str, Tensor]:
     """A random order of every group's channels: the widths stay, the choice within a group is chance."""
     stream = context.generator("stamp/shuffle")
-    return {name: torch.randperm(width, generator=stream) for name, width in shape.cost.widths.items()}
+    return {name: torch.randperm(width, generator=stream) for name, width in shape.pricing.widths.items()}
 
 
 def hexadecimal(keep: Mapping[str, Tensor]) -> dict[str, str]:

@@ -26,6 +26,8 @@ from stampbench.networks.initial import build, place
 from stampbench.pruning.allocate import allocate, fractional_ranks
 from stampbench.pruning.cropped import cropped_forward
 from stampbench.pruning.groups import Group, channel_groups
+from stampbench.pruning.resources.base import Pricing, Resource
+from stampbench.pruning.resources.macs import Macs
 from stampbench.training import autocast
 
 if TYPE_CHECKING:
@@ -51,29 +53,29 @@ class Shape:
     """A network's groups and what their channels cost."""
 
     groups: tuple[Group, ...]
-    cost: CostModel
+    pricing: Pricing
     soft: SoftCost
     floor: float
 
     @classmethod
-    def of(cls, network: nn.Module, input_size: int, floor: float) -> Shape:
-        """Of a dense network."""
+    def of(cls, network: nn.Module, input_size: int, floor: float, resource: Resource) -> Shape:
+        """Return the shape of a dense network, its channels priced by the resource."""
         groups = channel_groups(network, input_size)
-        cost = CostModel.of(network, groups, input_size)
-        return cls(groups, cost, SoftCost.of(cost, next(network.parameters()).device), floor)
+        pricing = resource.pricing(CostModel.of(network, groups, input_size))
+        return cls(groups, pricing, SoftCost.of(pricing, next(network.parameters()).device), floor)
 
     def gates(self, logits: Mapping[str, Tensor], keep: float) -> dict[str, Tensor]:
         """0/1 gates within the budget; their gradient reaches the logits."""
-        return relaxed_mask(logits, self.cost, self.soft, keep, TEMPERATURE, self.floor)
+        return relaxed_mask(logits, self.pricing, self.soft, keep, TEMPERATURE, self.floor)
 
     def mask(self, logits: Mapping[str, Tensor], keep: float) -> Mask:
         """The channels that these gates keep."""
-        kept = allocate(logits, self.cost, math.floor(keep * self.cost.macs()), floor=self.floor).keep
+        kept = allocate(logits, self.pricing, math.floor(keep * self.pricing.cost()), floor=self.floor).keep
         return {name: mask.to(logits[name].device) for name, mask in kept.items()}
 
     def random_mask(self, keep: float, stream: torch.Generator, device: torch.device) -> Mask:
         """Uniformly random channels, about the same share of every group, within the budget."""
-        draws = {name: torch.rand(width, generator=stream) for name, width in self.cost.widths.items()}
+        draws = {name: torch.rand(width, generator=stream) for name, width in self.pricing.widths.items()}
         return self.mask({name: ranks.to(device) for name, ranks in fractional_ranks(draws).items()}, keep)
 
 
@@ -116,7 +118,8 @@ class MetaTraining:
         self.options, self.context = options, context
         self.reference = reference.eval()
         self.shared = copy.deepcopy(reference).train()
-        self.shape = Shape.of(reference, task.input_size, context.floor)
+        # Meta-training knows one resource: what it makes is shared by jobs under every budget.
+        self.shape = Shape.of(reference, task.input_size, context.floor, Macs())
         head = reference.get_submodule("head")
         assert isinstance(head, nn.Linear)
         self.generator = make_generator(options, self.shape.groups, head.in_features)

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from stampbench.contract import Split
 from stampbench.data.catalogue import Dataset
 from stampbench.data.decode import Encoded, check_label, collect, split_of
+from stampbench.data.task import Split
 from stampbench.errors import DataError
 
 TINY_URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"

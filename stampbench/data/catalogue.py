@@ -41,7 +41,8 @@ class Dataset:
     Images are stored at `pack_size` and enter the network at `input_size` pixels. `classes` and the image
     counts `full_train`, `full_test` are None where only the data can tell. `source` names the set in the data
     root, of `source_classes` classes, and `part` the share of them that this dataset is ("" for all).
-    `banner` is the height in pixels of the credits below each original image.
+    `banner` is the height in pixels of the credits below each original image. `version` rises when the name comes to
+    stand for other images, or they are decoded in another way: records of older versions become stale.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Dataset:
     label_columns: tuple[str, ...] = ("label",)
     banner: int = 0
     custom: CustomDataset | None = None
+    version: int = 1
 
 
 def _small(
@@ -178,6 +180,11 @@ def resolve(name: str, custom: Mapping[str, CustomDataset] | None = None) -> Dat
     close = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
     raise DataError(f"unknown dataset {name!r}: {hint}")
+
+
+def version_of(name: str) -> int:
+    """Return the version of a known dataset, and 1 for the user's own."""
+    return DATASETS[name].version if name in DATASETS else 1
 
 
 def _own(name: str, custom: CustomDataset) -> Dataset:

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
 
-from stampbench.contract import Split
 from stampbench.data.catalogue import Dataset, selected_classes
+from stampbench.data.task import Split
 from stampbench.errors import DataError
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")

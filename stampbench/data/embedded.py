@@ -10,9 +10,9 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from stampbench import seeding
-from stampbench.contract import Split
 from stampbench.data.catalogue import GLYPH_CLASSES, GLYPH_TEST, GLYPH_TRAIN, Dataset
 from stampbench.data.decode import split_of
+from stampbench.data.task import Split
 from stampbench.errors import DataError
 
 DIGITS = "0123456789"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stampbench.contract import Split
 from stampbench.data.catalogue import Dataset
 from stampbench.data.decode import collect
+from stampbench.data.task import Split
 from stampbench.errors import DataError
 
 

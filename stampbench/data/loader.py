@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from stampbench.contract import Split, Task
 from stampbench.data.augmentation import Augmentation, channel_affine, resize, scale_and_shift
 from stampbench.data.catalogue import Dataset
+from stampbench.data.task import Split, Task
 from stampbench.seeding import Digest
 
 Batch = tuple[Tensor, Tensor]

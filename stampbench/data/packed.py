@@ -16,9 +16,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from stampbench import seeding
-from stampbench.contract import Split
 from stampbench.data import sources
 from stampbench.data.catalogue import DATASETS, CustomDataset, Dataset, resolve
+from stampbench.data.task import Split
 from stampbench.errors import DamagedError, DataError
 from stampbench.files import lock, set_aside, whole_folder
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stampbench.contract import Split
 from stampbench.data.catalogue import Dataset
 from stampbench.data.decode import Encoded, collect
+from stampbench.data.task import Split
 from stampbench.errors import DataError
 
 if TYPE_CHECKING:

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from stampbench.contract import Split
 from stampbench.data.archives import ARCHIVES, find_archive
 from stampbench.data.catalogue import Dataset
 from stampbench.data.embedded import read_digits, read_glyphs
 from stampbench.data.folder import has_tree, read_tree
 from stampbench.data.parquet import find_parquet, read_parquet
+from stampbench.data.task import Split
 from stampbench.errors import DataError
 
 

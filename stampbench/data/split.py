@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 
 from stampbench import seeding
-from stampbench.contract import Split, Task
 from stampbench.data.catalogue import Dataset
 from stampbench.data.packed import PackedDataset
+from stampbench.data.task import Split, Task
 from stampbench.errors import DataError
 
 

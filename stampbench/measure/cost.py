@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import nn
 
 from stampbench.pruning.groups import Group, blank_image, evaluation_mode
+from stampbench.pruning.resources.polynomial import Polynomial, Side
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,16 @@ class Layer:
     out_group: str | None
     in_fixed: int
     out_fixed: int
+
+    @property
+    def reads(self) -> Side:
+        """The group whose width is c_in, or the number that c_in is."""
+        return self.in_fixed if self.in_group is None else self.in_group
+
+    @property
+    def writes(self) -> Side:
+        """The group whose width is c_out, or the number that c_out is."""
+        return self.out_fixed if self.out_group is None else self.out_group
 
 
 @dataclass(frozen=True)
@@ -58,25 +70,26 @@ class CostModel:
         return cls(tuple(layers), norms, {group.name: group.width for group in groups})
 
     def macs(self, widths: Mapping[str, int] | None = None) -> int:
-        """Multiply-accumulates of one image at these widths (default: dense)."""
-        widths = self.widths if widths is None else widths
-        return sum(layer.positions * c_in * c_out for layer, c_in, c_out in self._sides(widths))
+        """Return the multiply-accumulates of one image at these widths (default: dense)."""
+        return self.macs_form.cost(widths)
 
     def params(self, widths: Mapping[str, int] | None = None) -> int:
-        """Trainable parameters at these widths (default: dense): weights, biases, batch norms' scales and shifts."""
-        widths = self.widths if widths is None else widths
-        weights = sum(layer.kernel * i * o + layer.bias * o for layer, i, o in self._sides(widths))
-        return weights + sum(2 * count * widths[group] for group, count in self.norm_channels.items())
+        """Return the trainable parameters at these widths (default: dense): weights, biases, batch norms' affines."""
+        return self.params_form.cost(widths)
 
-    def _sides(self, widths: Mapping[str, int]) -> list[tuple[Layer, int, int]]:
-        return [
-            (
-                layer,
-                layer.in_fixed if layer.in_group is None else widths[layer.in_group],
-                layer.out_fixed if layer.out_group is None else widths[layer.out_group],
-            )
-            for layer in self.layers
-        ]
+    @cached_property
+    def macs_form(self) -> Polynomial:
+        """Σ positions · c_in · c_out over layers."""
+        terms = ((layer.positions, layer.reads, layer.writes) for layer in self.layers)
+        return Polynomial(tuple(terms), self.widths, "MACs")
+
+    @cached_property
+    def params_form(self) -> Polynomial:
+        """Σ kernel · c_in · c_out + c_out (bias) over layers, and 2 · width for every batch norm."""
+        weights = [(layer.kernel, layer.reads, layer.writes) for layer in self.layers]
+        biases = [(1, 1, layer.writes) for layer in self.layers if layer.bias]
+        norms = [(2 * count, 1, group) for group, count in self.norm_channels.items()]
+        return Polynomial((*weights, *biases, *norms), self.widths, "parameters")
 
 
 def _output_positions(network: nn.Module, input_size: int) -> dict[str, int]:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from stampbench.contract import BudgetError
-from stampbench.measure.cost import CostModel
+from stampbench.errors import BudgetError
+from stampbench.pruning.resources.base import Pricing
 
 
 @dataclass(frozen=True)
@@ -18,15 +18,15 @@ class Allocation:
     """Kept channels of each group, what they cost, what of the budget is left, and the groups held by the floor."""
 
     keep: dict[str, Tensor]
-    macs: int
-    macs_unused: int
+    used: int
+    unused: int
     floored: list[str]
 
 
 def allocate(
-    scores: Mapping[str, Tensor], cost: CostModel, macs_budget: int, round_to: int = 1, floor: float = 0.0
+    scores: Mapping[str, Tensor], pricing: Pricing, budget: int, round_to: int = 1, floor: float = 0.0
 ) -> Allocation:
-    """Keeps the best-scored channels of all groups together while their MACs fit `macs_budget`.
+    """Keep the best-scored channels of all groups together while their cost fits `budget`, in the pricing's unit.
 
     `scores` holds a finite float (width,) per group; higher is kept; ties go to the earlier group and channel. Widths
     are multiples of `round_to` (or the dense width); every group keeps one channel or the share `floor`, so rounded
@@ -34,31 +34,31 @@ def allocate(
 
     Raises `BudgetError` if even the floors exceed the budget, ValueError for missing, misshapen or non-finite scores.
     """
-    _validate(scores, cost.widths)
-    names = list(cost.widths)
-    owner = torch.cat([torch.full((cost.widths[name],), index) for index, name in enumerate(names)])
+    _validate(scores, pricing.widths)
+    names = list(pricing.widths)
+    owner = torch.cat([torch.full((pricing.widths[name],), index) for index, name in enumerate(names)])
     ranked = owner[torch.cat([scores[name].double().cpu() for name in names]).argsort(descending=True, stable=True)]
     smallest = {
-        name: _rounded_up(max(1, math.ceil(floor * width)), width, round_to) for name, width in cost.widths.items()
+        name: _rounded_up(max(1, math.ceil(floor * width)), width, round_to) for name, width in pricing.widths.items()
     }
 
     def widths_of(count: int) -> dict[str, int]:
         chosen = torch.bincount(ranked[:count], minlength=len(names)).tolist()
         return {
-            name: max(smallest[name], _rounded_down(n, cost.widths[name], round_to))
+            name: max(smallest[name], _rounded_down(n, pricing.widths[name], round_to))
             for name, n in zip(names, chosen, strict=True)
         }
 
-    if cost.macs(smallest) > macs_budget:
+    if pricing.cost(smallest) > budget:
         raise BudgetError(
-            f"the smallest network that keeps every group alive needs {cost.macs(smallest):,} MACs, "
-            f"the budget is {macs_budget:,}: raise the budget, or lower round_to or the floor"
+            f"the smallest network that keeps every group alive needs {pricing.cost(smallest):,} {pricing.label}, "
+            f"the budget is {budget:,}: raise the budget, or lower round_to or the floor"
         )
-    widths = widths_of(_largest(lambda count: cost.macs(widths_of(count)) <= macs_budget, len(ranked)))
+    widths = widths_of(_largest(lambda count: pricing.cost(widths_of(count)) <= budget, len(ranked)))
     keep = {name: _best(scores[name], width) for name, width in widths.items()}
-    macs = cost.macs(widths)
-    floored = [name for name in names if widths[name] == smallest[name] < cost.widths[name]]
-    return Allocation(keep, macs, macs_budget - macs, floored)
+    used = pricing.cost(widths)
+    floored = [name for name in names if widths[name] == smallest[name] < pricing.widths[name]]
+    return Allocation(keep, used, budget - used, floored)
 
 
 def allocate_weights(scores: Mapping[str, Tensor], keep: float, uniform: bool = False) -> dict[str, Tensor]:

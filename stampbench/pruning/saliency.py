@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from stampbench.contract import Budget, Context, Plan, SaliencyMethod, Task
 from stampbench.data.augmentation import normalise, resize
+from stampbench.job import WEIGHTS
 from stampbench.measure.cost import CostModel
 from stampbench.pruning.allocate import allocate, allocate_weights, fractional_ranks
 from stampbench.pruning.compact import Shrinking
@@ -45,18 +46,25 @@ class ScoringBatches:
             yield normalise(images, self.task.mean, self.task.std), train.labels[chosen]
 
 
+def plan_by_scores(method: SaliencyMethod, network: nn.Module, task: Task, budget: Budget, context: Context) -> Plan:
+    """Keep the channels, or for a budget of weights the single weights, that the method scores highest."""
+    make = weight_plan if budget.resource == WEIGHTS else channel_plan
+    return make(method, network, task, budget, context)
+
+
 def channel_plan(method: SaliencyMethod, network: nn.Module, task: Task, budget: Budget, context: Context) -> Plan:
     """Scores channels, ranks them within groups or across, keeps the best that fit; round by round."""
     size, batches = task.input_size, ScoringBatches(task, context)
     groups = channel_groups(network, size)
-    cost = CostModel.of(network, groups, size)
+    pricing = context.resource.pricing(CostModel.of(network, groups, size))
     keep = {group.name: torch.ones(group.width, dtype=torch.bool) for group in groups}
     shrinking, floored = Shrinking(network, groups, size), list[str]()
     for share in schedule(budget.keep, method.rounds):
         found = method.scores(shrinking.keep_only(keep), shrinking.groups, batches, context)
         scores = _on_all_channels(found, keep)
         ranked = fractional_ranks(scores) if method.uniform else scores
-        allocation = allocate(ranked, cost, math.floor(share * cost.macs()), context.round_to, context.floor)
+        limit = math.floor(share * pricing.cost())
+        allocation = allocate(ranked, pricing, limit, context.round_to, context.floor)
         keep, floored = allocation.keep, allocation.floored
     return Plan(keep, notes={"floored": floored})
 

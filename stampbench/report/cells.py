@@ -10,8 +10,7 @@ from typing import Any
 import pandas as pd
 
 from stampbench import registry
-from stampbench.contract import Granularity
-from stampbench.job import Job
+from stampbench.job import Granularity, Job
 from stampbench.record import PRETRAINED, Provenance, Record, Timing
 from stampbench.statistics import summarise
 from stampbench.store import Store
@@ -71,7 +70,7 @@ def _identity(job: Job, variant: str) -> dict[str, Any]:
         "variant": variant,
         "start": job.start.value,
         "granularity": job.granularity.value,
-        "kind": job.budget.kind,
+        "kind": job.budget.resource,
         "keep": job.budget.keep,
         "epochs": job.protocol.epochs,
         "seed": job.seed,

@@ -138,7 +138,7 @@ def _stale(jobs: Sequence[Job], store: Store) -> list[str]:
     for record in store.stale(jobs):
         old, new = record.job, now[record.job.identity]
         what = (
-            f"{old.method} ({old.start}) on {old.target}, {old.network} × {old.width:g}, {old.budget.kind} "
+            f"{old.method} ({old.start}) on {old.target}, {old.network} × {old.width:g}, {old.budget.resource} "
             f"{old.budget.keep:g}, method version {old.method_version} (now {new.method_version}), "
             f"protocol version {old.protocol_version} (now {new.protocol_version})"
         )

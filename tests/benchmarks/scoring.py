@@ -21,7 +21,7 @@ from tests.conformance.conftest import ToyContext
 
 ROOT = Path(__file__).parents[2]
 BATCH, CLASSES, SIZE = 128, 10, 32
-BUDGET = Budget(kind="macs", keep=0.25)
+BUDGET = Budget(keep=0.25)
 Subject = tuple[str, str]
 
 
@@ -93,10 +93,11 @@ def mask_generation(module: nn.Module, task: Task, context: ToyContext) -> Calla
     from methods.stamp.meta_training import Shape, make_generator
     from methods.stamp.set_statistics import view_set
     from methods.stamp.sets import draw_sets
+    from stampbench.pruning.resources.macs import Macs
 
     head = module.get_submodule("head")
     assert isinstance(head, nn.Linear)
-    shape = Shape.of(module.eval(), SIZE, floor=0.0)
+    shape = Shape.of(module.eval(), SIZE, 0.0, Macs())
     generator = make_generator(StampOptions(), shape.groups, head.in_features)
     generator.initialise(context.generator("stamp/generator"))  # type: ignore[operator]
     images, labels = draw_sets(task, 1, context)[0]

@@ -8,12 +8,16 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from stampbench import pretraining, registry, seeding
 from stampbench.checkpoint import Checkpoint
-from stampbench.contract import Artefact, Budget, Method, Plan, Split, Start, Task
+from stampbench.contract import Artefact, Budget, Method, Plan, SaliencyMethod, Split, Start, Task
 from stampbench.data.catalogue import resolve
 from stampbench.data.loader import EpochLoader
+from stampbench.pruning.resources.base import Resource
+from stampbench.pruning.resources.macs import Macs
+from stampbench.pruning.saliency import plan_by_scores
 from tests import factories
 from tests.pruning.strategies import lively
 
@@ -27,6 +31,7 @@ class ToyContext:
     round_to: int = 1
     floor: float = 0.05
     seed: int = 0
+    resource: Resource = field(default_factory=Macs)
     checkpoint: Checkpoint = field(default_factory=lambda: Checkpoint(Path("no-such-folder") / "checkpoint"))
 
     def generator(self, purpose: str) -> torch.Generator:
@@ -35,6 +40,9 @@ class ToyContext:
     def loader(self, task: Task, batch_size: int, purpose: str) -> EpochLoader:
         order, draws = (self.generator(f"{purpose}/{part}") for part in ("batch-order", "augmentation"))
         return EpochLoader(task.train, resolve("digits"), task.mean, task.std, batch_size, order, draws)
+
+    def plan_by_scores(self, method: SaliencyMethod, network: nn.Module, task: Task, budget: Budget) -> Plan:
+        return plan_by_scores(method, network, task, budget, self)
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:

@@ -20,11 +20,11 @@ METHODS = sorted(registry.METHODS.targets())
 CELLS = [pytest.param(m, n, id=f"{m}-{n}") for m in METHODS for n in NETWORKS]
 BY_WEIGHT = [m for m in METHODS if Granularity.WEIGHT in registry.METHODS.load(m).granularities]
 WEIGHT_CELLS = [pytest.param(m, n, id=f"{m}-{n}") for m in BY_WEIGHT for n in NETWORKS]
-WEIGHTS = Budget(kind="params", keep=0.1)
+WEIGHTS = Budget(resource="weights", keep=0.1)
 
 
 def budget_of(method) -> Budget:
-    return Budget(kind="macs", keep=0.3 if method.prunes else 1.0)
+    return Budget(keep=0.3 if method.prunes else 1.0)
 
 
 def all_plans():
@@ -33,7 +33,7 @@ def all_plans():
         budgets = [budget_of(method_of(name)), *([WEIGHTS] if name in BY_WEIGHT else [])]
         for network in NETWORKS:
             for budget in budgets:
-                yield pytest.param(name, network, budget, id=f"{name}-{network}-{budget.kind}")
+                yield pytest.param(name, network, budget, id=f"{name}-{network}-{budget.resource}")
 
 
 PLANS = list(all_plans())

@@ -61,7 +61,7 @@ def test_the_global_mask_over_weights_is_torchs():
 
     network = lively("vgg19")
     plan = Magnitude(MagnitudeOptions(scope="global")).plan(
-        network, toy_task(), Budget(kind="params", keep=0.1), {}, ToyContext()
+        network, toy_task(), Budget(resource="weights", keep=0.1), {}, ToyContext()
     )
     names = list(prunable_weights(network))
     total = sum(w.numel() for w in prunable_weights(network).values())
@@ -75,7 +75,7 @@ def test_a_uniform_mask_over_weights_keeps_the_same_share_of_each_layer():
     from stampbench.contract import Budget
 
     plan = Magnitude(MagnitudeOptions()).plan(
-        lively("vgg19"), toy_task(), Budget(kind="params", keep=0.1), {}, ToyContext()
+        lively("vgg19"), toy_task(), Budget(resource="weights", keep=0.1), {}, ToyContext()
     )
     for mask in plan.keep.values():
         assert abs(mask.float().mean().item() - 0.1) <= 2 / mask.numel() + 1e-6

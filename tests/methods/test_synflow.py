@@ -69,7 +69,7 @@ def test_channel_scores_are_the_flow_through_a_groups_filters(name):
 def test_no_layer_collapses_at_1000_times_where_magnitude_does():
     network = build("vgg19", 10, 0.25)
     initialise(network, *(torch.Generator().manual_seed(seed) for seed in (0, 1)))
-    task, budget = toy_task(classes=10), Budget(kind="params", keep=1e-3)
+    task, budget = toy_task(classes=10), Budget(resource="weights", keep=1e-3)
     ours = METHOD.plan(network, task, budget, {}, ToyContext())
     theirs = Magnitude(MagnitudeOptions(scope="global")).plan(network, task, budget, {}, ToyContext())
     assert ours.notes["emptied"] == []

@@ -5,12 +5,15 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from stampbench.contract import BudgetError
+from stampbench.errors import BudgetError
 from stampbench.measure.cost import CostModel
 from stampbench.networks.initial import build
 from stampbench.pruning.allocate import allocate, allocate_weights, fractional_ranks
 from stampbench.pruning.compact import widths_of
 from stampbench.pruning.groups import channel_groups
+from stampbench.pruning.resources.base import Pricing
+from stampbench.pruning.resources.macs import Macs
+from stampbench.pruning.resources.params import Params
 from tests.pruning.strategies import NETWORKS
 
 
@@ -20,16 +23,18 @@ def model(name: str, width: float = 0.25) -> CostModel:
 
 
 COSTS = {name: model(name) for name in NETWORKS}
+PRICINGS = {name: cost.macs_form for name, cost in COSTS.items()}
 
 
-def draws(cost: CostModel, seed: int, ties: bool = False) -> dict[str, torch.Tensor]:
+def draws(pricing: Pricing, seed: int, ties: bool = False) -> dict[str, torch.Tensor]:
     stream = torch.Generator().manual_seed(seed)
-    scores = {name: torch.rand(width, generator=stream) for name, width in cost.widths.items()}
+    scores = {name: torch.rand(width, generator=stream) for name, width in pricing.widths.items()}
     return {name: (score * 4).round() for name, score in scores.items()} if ties else scores
 
 
+@pytest.mark.parametrize("resource", [Macs(), Params()], ids=lambda resource: resource.name)
 @pytest.mark.parametrize("name", NETWORKS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     seed=st.integers(0, 10_000),
     share=st.floats(0.05, 1.0),
@@ -37,44 +42,44 @@ def draws(cost: CostModel, seed: int, ties: bool = False) -> dict[str, torch.Ten
     uniform=st.booleans(),
     ties=st.booleans(),
 )
-def test_budgets_are_filled_and_never_exceeded(name, seed, share, round_to, uniform, ties):
-    cost = COSTS[name]
-    scores = draws(cost, seed, ties)
-    budget = int(share * cost.macs())
-    assume(cost.macs({group: min(width, round_to) for group, width in cost.widths.items()}) <= budget)
+def test_budgets_are_filled_and_never_exceeded(name, resource, seed, share, round_to, uniform, ties):
+    pricing = resource.pricing(COSTS[name])
+    scores = draws(pricing, seed, ties)
+    budget = int(share * pricing.cost())
+    assume(pricing.cost({group: min(width, round_to) for group, width in pricing.widths.items()}) <= budget)
     ranked = fractional_ranks(scores) if uniform else scores
-    found = allocate(ranked, cost, budget, round_to)
+    found = allocate(ranked, pricing, budget, round_to)
     widths = widths_of(found.keep)
-    assert found.macs == cost.macs(widths) <= budget
-    assert found.macs_unused == budget - found.macs
+    assert found.used == pricing.cost(widths) <= budget
+    assert found.unused == budget - found.used
     for group, width in widths.items():
-        assert 1 <= width <= cost.widths[group]
-        assert width % round_to == 0 or width == cost.widths[group]
+        assert 1 <= width <= pricing.widths[group]
+        assert width % round_to == 0 or width == pricing.widths[group]
     larger = [
-        cost.macs(widths | {group: min(cost.widths[group], width + round_to)}) - found.macs
+        pricing.cost(widths | {group: min(pricing.widths[group], width + round_to)}) - found.used
         for group, width in widths.items()
-        if width < cost.widths[group]
+        if width < pricing.widths[group]
     ]
-    assert found.macs_unused < max(larger, default=1)
+    assert found.unused < max(larger, default=1)
 
 
 @given(seed=st.integers(0, 10_000), share=st.floats(0.1, 0.9))
 @settings(max_examples=30, deadline=None)
 def test_the_next_channel_in_rank_would_not_fit(seed, share):
     """Brute force: with one channel as unit and no floor in the way, add channels in rank until one exceeds."""
-    cost = COSTS["vgg19"]
-    scores = draws(cost, seed)
-    budget = int(share * cost.macs())
-    found = allocate(scores, cost, budget)
+    pricing = PRICINGS["vgg19"]
+    scores = draws(pricing, seed)
+    budget = int(share * pricing.cost())
+    found = allocate(scores, pricing, budget)
     ranking = sorted(
-        ((float(s), -gi, -ci) for gi, g in enumerate(cost.widths) for ci, s in enumerate(scores[g].tolist())),
+        ((float(s), -gi, -ci) for gi, g in enumerate(pricing.widths) for ci, s in enumerate(scores[g].tolist())),
         reverse=True,
     )
-    names = list(cost.widths)
+    names = list(pricing.widths)
     kept: dict[str, set[int]] = {name: set() for name in names}
     for _, gi, ci in ranking:
         kept[names[-gi]].add(-ci)
-        if cost.macs({name: max(1, len(channels)) for name, channels in kept.items()}) > budget:
+        if pricing.cost({name: max(1, len(channels)) for name, channels in kept.items()}) > budget:
             kept[names[-gi]].discard(-ci)
             break
     for name in names:
@@ -84,51 +89,51 @@ def test_the_next_channel_in_rank_would_not_fit(seed, share):
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_uniform_ranks_keep_equal_shares(name):
-    cost = COSTS[name]
-    found = allocate(fractional_ranks(draws(cost, 0)), cost, cost.macs() // 4)
+    pricing = PRICINGS[name]
+    found = allocate(fractional_ranks(draws(pricing, 0)), pricing, pricing.cost() // 4)
     shares = [int(keep.sum()) / len(keep) for keep in found.keep.values()]
-    assert max(shares) - min(shares) <= 1 / min(cost.widths.values())
+    assert max(shares) - min(shares) <= 1 / min(pricing.widths.values())
 
 
 def test_the_best_scored_channels_of_a_group_are_kept():
-    cost = COSTS["resnet18"]
-    scores = draws(cost, 3)
-    for name, keep in allocate(scores, cost, cost.macs() // 3).keep.items():
+    pricing = PRICINGS["resnet18"]
+    scores = draws(pricing, 3)
+    for name, keep in allocate(scores, pricing, pricing.cost() // 3).keep.items():
         if keep.any() and not keep.all():
             assert scores[name][keep].min() >= scores[name][~keep].max()
 
 
 def test_the_floor_keeps_groups_alive_and_is_reported():
-    cost = COSTS["vgg19"]
-    scores = {name: torch.full((width,), float(i)) for i, (name, width) in enumerate(cost.widths.items())}
-    found = allocate(scores, cost, cost.macs() // 8, floor=0.25)
+    pricing = PRICINGS["vgg19"]
+    scores = {name: torch.full((width,), float(i)) for i, (name, width) in enumerate(pricing.widths.items())}
+    found = allocate(scores, pricing, pricing.cost() // 8, floor=0.25)
     assert found.keep["features.conv1"].sum() == 4
     assert "features.conv1" in found.floored
-    assert found.macs <= cost.macs() // 8
+    assert found.used <= pricing.cost() // 8
 
 
 def test_a_budget_that_no_plan_meets():
-    cost = COSTS["vgg19"]
+    pricing = PRICINGS["vgg19"]
     with pytest.raises(BudgetError, match="raise the budget"):
-        allocate(draws(cost, 0), cost, cost.macs() // 100, round_to=8)
+        allocate(draws(pricing, 0), pricing, pricing.cost() // 100, round_to=8)
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_scores_must_be_finite(bad):
-    cost = COSTS["vgg19"]
-    scores = draws(cost, 0)
+    pricing = PRICINGS["vgg19"]
+    scores = draws(pricing, 0)
     scores["features.conv4"][3] = bad
     with pytest.raises(ValueError, match=r"features\.conv4.*not finite"):
-        allocate(scores, cost, cost.macs() // 4)
+        allocate(scores, pricing, pricing.cost() // 4)
 
 
 def test_scores_must_fit_the_network():
-    cost = COSTS["vgg19"]
-    scores = draws(cost, 0)
+    pricing = PRICINGS["vgg19"]
+    scores = draws(pricing, 0)
     with pytest.raises(ValueError, match="groups"):
-        allocate({k: v for k, v in scores.items() if k != "features.conv4"}, cost, cost.macs())
+        allocate({k: v for k, v in scores.items() if k != "features.conv4"}, pricing, pricing.cost())
     with pytest.raises(ValueError, match="shape"):
-        allocate(scores | {"features.conv4": torch.zeros(3)}, cost, cost.macs())
+        allocate(scores | {"features.conv4": torch.zeros(3)}, pricing, pricing.cost())
 
 
 def test_fractional_ranks_order_like_the_scores():

@@ -10,6 +10,7 @@ from methods.stamp.sets import draw_sets
 from stampbench.checkpoint import Checkpoint
 from stampbench.contract import Artefact, Budget
 from stampbench.pruning.compact import widths_of
+from stampbench.pruning.resources.macs import Macs
 from tests import factories
 from tests.conformance.conftest import ToyContext, toy_task
 from tests.pruning.strategies import lively
@@ -182,7 +183,7 @@ def test_sets_are_disjoint_and_come_down_to_what_there_is():
 
 
 def test_permutations_hold_every_channel_once():
-    shape = Shape.of(lively("vgg19"), 16, 0.05)
+    shape = Shape.of(lively("vgg19"), 16, 0.05, Macs())
     orders = permutations(shape, ToyContext())
     assert all(torch.equal(o.sort().values, torch.arange(len(o))) for o in orders.values())
 

@@ -11,61 +11,62 @@ from methods.stamp.relaxation import PricedThreshold, SoftCost, logistic_noise, 
 from stampbench.measure.cost import CostModel
 from stampbench.pruning.allocate import allocate
 from stampbench.pruning.groups import channel_groups
+from stampbench.pruning.resources.base import Pricing
 from tests.pruning.strategies import NETWORKS, lively
 
 MODELS = {}
 
 
-def cost_of(name: str) -> CostModel:
+def pricing_of(name: str) -> Pricing:
     if name not in MODELS:
         network = lively(name, width=0.0625)
-        MODELS[name] = CostModel.of(network, channel_groups(network, 16), 16)
+        MODELS[name] = CostModel.of(network, channel_groups(network, 16), 16).macs_form
     return MODELS[name]
 
 
-def draws(cost: CostModel, seed: int) -> torch.Tensor:
+def draws(pricing: Pricing, seed: int) -> torch.Tensor:
     stream = torch.Generator().manual_seed(seed)
-    return torch.randn(sum(cost.widths.values()), generator=stream, dtype=torch.float64)
+    return torch.randn(sum(pricing.widths.values()), generator=stream, dtype=torch.float64)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 @given(seed=st.integers(0, 1000))
 @settings(max_examples=20, deadline=None)
 def test_soft_macs_of_whole_widths_are_the_closed_forms(name, seed):
-    cost = cost_of(name)
-    soft = SoftCost.of(cost)
-    mask = (draws(cost, seed) > 0).double()
-    widths = dict(zip(cost.widths, (int(width) for width in soft.widths(mask)), strict=True))
-    assert soft.macs(soft.widths(mask)).item() == cost.macs(widths)
+    pricing = pricing_of(name)
+    soft = SoftCost.of(pricing)
+    mask = (draws(pricing, seed) > 0).double()
+    widths = dict(zip(pricing.widths, (int(width) for width in soft.widths(mask)), strict=True))
+    assert soft.pricing.cost(soft.widths(mask)).item() == pricing.cost(widths)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_price_is_what_one_more_channel_costs(name):
     """MACs are at most quadratic in one group's width, so the central difference of step 1 is exact."""
-    cost = cost_of(name)
-    soft = SoftCost.of(cost)
-    widths = {group: max(1, width // 2) for group, width in cost.widths.items()}
-    prices = soft.prices(torch.tensor(list(widths.values()), dtype=torch.float64))
+    pricing = pricing_of(name)
+    soft = SoftCost.of(pricing)
+    widths = {group: max(1, width // 2) for group, width in pricing.widths.items()}
+    prices = soft.pricing.prices(torch.tensor(list(widths.values()), dtype=torch.float64))
     for group, price in zip(widths, prices.tolist(), strict=True):
         wider, narrower = ({**widths, group: widths[group] + step} for step in (1, -1))
-        assert price == (cost.macs(wider) - cost.macs(narrower)) / 2
+        assert price == (pricing.cost(wider) - pricing.cost(narrower)) / 2
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("keep", [1 / 32, 0.25, 0.9])
 def test_the_soft_mask_meets_the_budget(name, keep):
-    cost = cost_of(name)
-    soft, limit = SoftCost.of(cost), keep * cost.macs()
-    mask = soft_mask(draws(cost, 1), soft, limit, 0.5)
-    assert soft.macs(soft.widths(mask)).item() == pytest.approx(limit, rel=1e-9)
+    pricing = pricing_of(name)
+    soft, limit = SoftCost.of(pricing), keep * pricing.cost()
+    mask = soft_mask(draws(pricing, 1), soft, limit, 0.5)
+    assert soft.pricing.cost(soft.widths(mask)).item() == pytest.approx(limit, rel=1e-9)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_gradients_of_threshold_and_mask_are_the_difference_quotients(name):
-    cost = cost_of(name)
-    soft, limit = SoftCost.of(cost), 0.3 * cost.macs()
-    logits = draws(cost, 2)
-    weights = draws(cost, 3)
+    pricing = pricing_of(name)
+    soft, limit = SoftCost.of(pricing), 0.3 * pricing.cost()
+    logits = draws(pricing, 2)
+    weights = draws(pricing, 3)
 
     def threshold(values):
         return PricedThreshold.apply(values, soft, limit, 0.5)
@@ -84,9 +85,9 @@ def test_gradients_of_threshold_and_mask_are_the_difference_quotients(name):
 
 
 def test_the_threshold_moves_one_for_one_with_all_logits():
-    cost = cost_of("vgg19")
-    variable = draws(cost, 4).requires_grad_()
-    threshold = PricedThreshold.apply(variable, SoftCost.of(cost), 0.3 * cost.macs(), 0.5)
+    pricing = pricing_of("vgg19")
+    variable = draws(pricing, 4).requires_grad_()
+    threshold = PricedThreshold.apply(variable, SoftCost.of(pricing), 0.3 * pricing.cost(), 0.5)
     (gradient,) = torch.autograd.grad(threshold, variable)
     assert gradient.sum().item() == pytest.approx(1)
     assert (gradient >= 0).all()
@@ -94,17 +95,17 @@ def test_the_threshold_moves_one_for_one_with_all_logits():
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_gates_are_the_allocators_and_their_gradient_the_soft_masks(name):
-    cost = cost_of(name)
-    soft = SoftCost.of(cost)
-    parts = dict(zip(cost.widths, draws(cost, 5).split(list(cost.widths.values())), strict=True))
+    pricing = pricing_of(name)
+    soft = SoftCost.of(pricing)
+    parts = dict(zip(pricing.widths, draws(pricing, 5).split(list(pricing.widths.values())), strict=True))
     logits = {group: part.clone().requires_grad_() for group, part in parts.items()}
-    gates = relaxed_mask(logits, cost, soft, 0.25, 0.5, floor=0.05)
-    kept = allocate(parts, cost, math.floor(0.25 * cost.macs()), floor=0.05).keep
+    gates = relaxed_mask(logits, pricing, soft, 0.25, 0.5, floor=0.05)
+    kept = allocate(parts, pricing, math.floor(0.25 * pricing.cost()), floor=0.05).keep
     for group, gate in gates.items():
         assert torch.allclose(gate, kept[group].double(), atol=1e-12)
     straight = torch.autograd.grad(sum(gate.sum() for gate in gates.values()), list(logits.values()))
     flat = torch.cat(list(parts.values())).requires_grad_()
-    (smooth,) = torch.autograd.grad(soft_mask(flat, soft, 0.25 * cost.macs(), 0.5).sum(), flat)
+    (smooth,) = torch.autograd.grad(soft_mask(flat, soft, 0.25 * pricing.cost(), 0.5).sum(), flat)
     assert torch.allclose(torch.cat(straight), smooth)
 
 

@@ -1,0 +1,59 @@
+"""What a resource is: it prices a network's channel groups, so that plans can be made to meet a budget of it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from stampbench.measure.cost import CostModel
+
+
+class RelaxedPricing(Protocol):
+    """A pricing at real-valued widths, float64 (groups,), in the order of the pricing's groups."""
+
+    def cost(self, widths: Tensor) -> Tensor:
+        """Return the cost at these widths, a scalar."""
+        ...
+
+    def prices(self, widths: Tensor) -> Tensor:
+        """Return ∂cost/∂width of every group, (groups,): what one more channel costs."""
+        ...
+
+
+class Pricing(Protocol):
+    """What one network costs of a resource, as a function of the widths of its channel groups."""
+
+    @property
+    def widths(self) -> Mapping[str, int]:
+        """The dense width of every group."""
+        ...
+
+    @property
+    def label(self) -> str:
+        """What the cost counts, for messages: "MACs"."""
+        ...
+
+    def cost(self, widths: Mapping[str, int] | None = None) -> int:
+        """Return the cost at these widths (default: dense), in the resource's unit."""
+        ...
+
+    def relaxed(self, device: torch.device | str = "cpu") -> RelaxedPricing:
+        """Return the same pricing for real-valued widths on that device."""
+        ...
+
+
+class Resource(ABC):
+    """Something that a network uses and a budget limits. `label` is its name in tables, `unit` that of its amounts."""
+
+    name: ClassVar[str]
+    label: ClassVar[str]
+    unit: ClassVar[str] = ""
+
+    @abstractmethod
+    def pricing(self, cost: CostModel) -> Pricing:
+        """Return what the network behind this cost model costs at any widths."""
