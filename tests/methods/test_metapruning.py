@@ -148,9 +148,9 @@ def test_candidates_are_at_chance_without_recalibration_and_above_with_it(monkey
 
 def test_the_winners_proportions_fill_the_budget():
     network = build("vgg19", 10, 0.25)
-    cost = CostModel.of(network, channel_groups(network, 16), 16)
+    cost = CostModel.of(network, channel_groups(network, 16), 16).macs_form
     ratios = {name: 0.1 + 0.04 * index for index, name in enumerate(cost.widths)}
-    widths = widths_of(allocate(profile(cost, ratios), cost, cost.macs() // 4).keep)
+    widths = widths_of(allocate(profile(cost, ratios), cost, cost.cost() // 4).keep)
     scales = [widths[name] / (ratios[name] * full) for name, full in cost.widths.items() if widths[name] < full]
     assert max(scales) - min(scales) <= 2 * max(1 / (ratios[name] * full) for name, full in cost.widths.items())
 

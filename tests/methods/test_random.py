@@ -29,10 +29,10 @@ def test_kept_channels_are_uniform_over_many_draws(scope):
 def test_global_draws_differ_from_uniform_shares():
     network = lively("vgg19", width=0.25)
     groups = channel_groups(network, 16)
-    cost = CostModel.of(network, groups, 16)
+    pricing = CostModel.of(network, groups, 16).macs_form
     scores = Random(RandomOptions(scope="global")).scores(network, groups, [], ToyContext())
-    free = allocate(scores, cost, cost.macs() // 4)
-    even = allocate(fractional_ranks(scores), cost, cost.macs() // 4)
+    free = allocate(scores, pricing, pricing.cost() // 4)
+    even = allocate(fractional_ranks(scores), pricing, pricing.cost() // 4)
 
     def spread(found):
         shares = [keep.float().mean().item() for keep in found.keep.values()]

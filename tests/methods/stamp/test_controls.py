@@ -7,6 +7,7 @@ from methods.stamp import META_TRAINED, OTHER_SET, RANDOM_MASKS, Stamp
 from methods.stamp.meta_training import GENERATOR, NETWORK
 from methods.stamp.sets import draw_sets, noise_sets, packed_sets, unpacked_sets
 from methods.transplant import Transplant
+from stampbench import registry
 from stampbench.contract import Artefact, Budget
 from stampbench.pruning.saliency import channel_plan
 from tests import factories
@@ -31,8 +32,7 @@ def test_control_weights_share_everything_but_the_masks():
     method = Stamp(Stamp.Options(weights="random-masks", **QUICK))
     own, control = specs(method)
     assert (own.kind, control.kind) == (META_TRAINED, RANDOM_MASKS)
-    differing = {name for name in own.recipe if own.recipe[name] != control.recipe[name]}
-    assert differing == {"masks"}
+    assert control.recipe == own.recipe | {"masks": "random"} != own.recipe
 
 
 @pytest.mark.parametrize("options", [{}, {"static": True}, {"shared": "frozen"}])
@@ -132,3 +132,14 @@ def test_an_artefact_of_another_network_is_refused():
     other = control.prepare(spec.model_copy(update={"network": "resnet18"}), TASK, wide, ToyContext())
     with pytest.raises(ValueError, match="another network or width"):
         control.plan(lively("vgg19"), TASK, BUDGET, {spec.kind: other}, ToyContext())
+
+
+def test_a_transplants_version_holds_those_of_its_method_and_of_stamp(monkeypatch):
+    options = Transplant.Options(mask="snip")
+    before = Transplant.version_with(options)
+    versions = {before}
+    for method in (registry.METHODS.load("snip"), Stamp, Transplant):
+        with monkeypatch.context() as patch:
+            patch.setattr(method, "version", method.version + 1)
+            versions.add(Transplant.version_with(options))
+    assert len(versions) == 4
