@@ -47,8 +47,8 @@ from stampbench.progress import Observer
 from stampbench.pruning.compact import compact, widths_of
 from stampbench.pruning.groups import Group, channel_groups
 from stampbench.pruning.masks import apply_weight_masks
+from stampbench.pruning.planner import plan_by_scores
 from stampbench.pruning.resources.base import Pricing, Resource
-from stampbench.pruning.saliency import plan_by_scores
 from stampbench.record import Accuracy, ArtefactUse, Cost, DataUse, Record, Seconds, Speed
 from stampbench.training import Recipe, Trainer, evaluate, fit
 

@@ -16,8 +16,8 @@ from stampbench.data.augmentation import normalise, resize
 from stampbench.measure.cost import CostModel
 from stampbench.pruning.allocate import allocate
 from stampbench.pruning.groups import channel_groups
+from stampbench.pruning.planner import SCORING_BATCH, ScoringBatches
 from stampbench.pruning.resources.base import Pricing
-from stampbench.pruning.saliency import SCORING_BATCH, ScoringBatches
 
 if TYPE_CHECKING:
     from methods.metapruning import MetaPruningOptions

@@ -54,9 +54,9 @@ class ChannelLogits(nn.Module):
 
     def forward(self, statistics: Tensor, conditions: Tensor) -> tuple[Tensor, Tensor]:
         """Statistics (width, 7) and conditions (code + 2 + 7,) to scores (width,) and an offset (1,)."""
-        told = self.conditions(conditions)
-        score = self.direct(statistics) + self.score(torch.relu(self.channel(statistics) + told))
-        return standardise(score[:, 0]), torch.tanh(self.offset(torch.relu(told)))
+        conditioned = self.conditions(conditions)
+        score = self.direct(statistics) + self.score(torch.relu(self.channel(statistics) + conditioned))
+        return standardise(score[:, 0]), torch.tanh(self.offset(torch.relu(conditioned)))
 
 
 class MaskGenerator(nn.Module):
@@ -87,9 +87,9 @@ class MaskGenerator(nn.Module):
     def forward(self, view: SetView, keep: float) -> Logits:
         """Logits of every group for that share of the MACs, in (0, 1]."""
         code = self.encoder(view.features, view.labels)
-        told = torch.tensor([math.log(keep), math.log(len(view.labels.unique()))]).to(code)
+        budget = torch.tensor([math.log(keep), math.log(len(view.labels.unique()))]).to(code)
         found = {
-            name: self.logits[key(name)](statistics, torch.cat([code, told, view.levels[name]]))
+            name: self.logits[key(name)](statistics, torch.cat([code, budget, view.levels[name]]))
             for name, statistics in view.statistics.items()
         }
         return _gathered(found)
@@ -114,8 +114,8 @@ class StaticGenerator(nn.Module):
 
     def forward(self, view: SetView, keep: float) -> Logits:
         """Logits of every group; of the view only the names of the groups are used."""
-        told = torch.tensor([math.log(keep), 0.0]).to(self.code)
-        conditions = torch.cat([self.code, told, torch.zeros_like(next(iter(view.levels.values())))])
+        budget = torch.tensor([math.log(keep), 0.0]).to(self.code)
+        conditions = torch.cat([self.code, budget, torch.zeros_like(next(iter(view.levels.values())))])
         found = {name: self.logits[key(name)](self.statistics[key(name)], conditions) for name in view.statistics}
         return _gathered(found)
 

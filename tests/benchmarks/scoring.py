@@ -16,7 +16,7 @@ from stampbench.contract import Budget, Granularity, Method, SaliencyMethod, Spl
 from stampbench.measure import memory
 from stampbench.networks.initial import build, initialise, place
 from stampbench.pruning.groups import channel_groups
-from stampbench.pruning.saliency import ScoringBatches
+from stampbench.pruning.planner import ScoringBatches
 from tests.conformance.conftest import ToyContext
 
 ROOT = Path(__file__).parents[2]

@@ -15,9 +15,9 @@ from stampbench.checkpoint import Checkpoint
 from stampbench.contract import Artefact, Budget, Method, Plan, SaliencyMethod, Split, Start, Task
 from stampbench.data.catalogue import resolve
 from stampbench.data.loader import EpochLoader
+from stampbench.pruning.planner import plan_by_scores
 from stampbench.pruning.resources.base import Resource
 from stampbench.pruning.resources.macs import Macs
-from stampbench.pruning.saliency import plan_by_scores
 from tests import factories
 from tests.pruning.strategies import lively
 

@@ -9,7 +9,7 @@ from methods.stamp.sets import draw_sets, noise_sets, packed_sets, unpacked_sets
 from methods.transplant import Transplant
 from stampbench import registry
 from stampbench.contract import Artefact, Budget
-from stampbench.pruning.saliency import channel_plan
+from stampbench.pruning.planner import channel_plan
 from tests import factories
 from tests.conformance.conftest import ToyContext, method_of, toy_task
 from tests.pruning.strategies import lively

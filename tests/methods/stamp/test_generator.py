@@ -126,8 +126,8 @@ def test_offsets_are_bounded_and_the_sum_keeps_gradients_from_them():
     for index, (name, logit) in enumerate(found.sum().items()):
         assert torch.allclose(logit.mean(), found.offsets[index], atol=1e-5)
         assert logit.std(correction=0).item() == pytest.approx(1, abs=1e-3)
-        (felt,) = torch.autograd.grad(logit.sum(), found.offsets, retain_graph=True, allow_unused=True)
-        assert felt is None, name
+        (gradient,) = torch.autograd.grad(logit.sum(), found.offsets, retain_graph=True, allow_unused=True)
+        assert gradient is None, name
 
 
 def test_statistics_are_standardised_and_looking_changes_nothing():
