@@ -191,6 +191,21 @@ def pack(
 
 
 @app.command()
+def unpack(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="What `pack` wrote, in parts or not.")],
+) -> None:
+    """Put what `pack` wrote into this machine's cache, and its suite file here, after checking its sums."""
+    from stampbench import unpacking
+    from stampbench.data import packed
+
+    cache = packed.cache_root()
+    found = unpacking.unpack(folder, cache, Path())
+    count = len(found.added) + len(found.held)
+    print(f"added {len(found.added)} of {count} datasets and artefacts to {cache}, which held the others")
+    print(f"run its jobs: python -m stampbench run {found.suite}")
+
+
+@app.command()
 def report(
     suite: Annotated[
         str | None, typer.Argument(metavar="[SUITE]", help="A suite file or name; default: all of `list suites`.")
@@ -221,7 +236,7 @@ def report(
             print(path.read_text(encoding="utf-8"))
     print(f"wrote {len(written)} files to {out}")
     if not written or next(store.records(), None) is None:
-        print(f"{results} holds no record to report; `stampbench run` makes them, --results names them", file=sys.stderr)
+        print(f"{results} holds no record to report; `run` makes them, --results names them", file=sys.stderr)
 
 
 @app.command()
