@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from methods.stamp import META_TRAINED, RANDOM_MASKS, MetaOptions, Stamp, meta_options, meta_spec
 from stampbench import registry
 from stampbench.contract import Artefact, ArtefactSpec, Budget, Context, Method, Plan, Start, Task
+
+from .stamp import META_TRAINED, RANDOM_MASKS, MetaOptions, Stamp, meta_options, meta_spec
 
 if TYPE_CHECKING:
     from torch import nn
@@ -76,7 +77,7 @@ class Transplant(Method):
 
     def prepare(self, spec: ArtefactSpec, task: Task, artefacts: Mapping[str, Artefact], context: Context) -> Artefact:
         """Meta-trains, as STAMP does."""
-        from methods.stamp.meta_training import meta_train
+        from .stamp.meta_training import meta_train
 
         return meta_train(spec, task, artefacts["pretrained"], meta_options(spec), context)
 
@@ -86,8 +87,8 @@ class Transplant(Method):
         """The method's mask, and the weights adapted under it."""
         import torch
 
-        from methods.stamp.adaptation import body, descend, load_into, under_mask
-        from methods.stamp.meta_training import Shape
+        from .stamp.adaptation import body, descend, load_into, under_mask
+        from .stamp.meta_training import Shape
 
         made = artefacts[self._kind]
         kind: type[Method] = registry.METHODS.load(self.options.mask)

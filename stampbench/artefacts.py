@@ -18,8 +18,6 @@ from stampbench.job import ArtefactSpec
 from stampbench.record import Provenance
 from stampbench.seeding import digest_of_tensors
 
-# What is small and serves every target travels with the pool of records; the rest stays in the cache.
-POOL_LIMIT_BYTES = 8 * 2**20
 _TENSORS, _DESCRIPTION = "tensors.safetensors", "artefact.json"
 
 
@@ -36,7 +34,10 @@ class Description(BaseModel):
 
 @dataclass(frozen=True)
 class Artefacts:
-    """Artefacts by the digest of their spec: those in the pool first, then those in the cache."""
+    """Artefacts by the digest of their spec: those that came with the pool of records, and those in the cache.
+
+    New ones go to the cache; the pool's are only read.
+    """
 
     pool: Path
     cache: Path
@@ -91,15 +92,13 @@ class Artefacts:
 
     def receive(self, digest: str, files: Mapping[str, bytes]) -> None:
         """Keeps an artefact's files as another machine sent them; `load` looks at them. What is here already stays."""
-        spec = Description.model_validate_json(files[_DESCRIPTION]).spec
-        with whole_folder(self._root(spec, len(files[_TENSORS])) / digest) as folder:
+        with whole_folder(self.cache / digest) as folder:
             for name in (_TENSORS, _DESCRIPTION):
                 (folder / name).write_bytes(files[name])
 
     def _write(self, spec: ArtefactSpec, artefact: Artefact, provenance: Provenance) -> None:
         """All or nothing: a folder of that name is complete."""
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in artefact.tensors.items()}
-        size = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
         description = Description(
             spec=spec,
             seconds=artefact.seconds,
@@ -107,12 +106,9 @@ class Artefacts:
             notes=dict(artefact.notes),
             provenance=provenance,
         )
-        with whole_folder(self._root(spec, size) / digest_of_spec(spec)) as folder:
+        with whole_folder(self.cache / digest_of_spec(spec)) as folder:
             save_file(tensors, folder / _TENSORS)
             (folder / _DESCRIPTION).write_text(description.model_dump_json(indent=1) + "\n", encoding="utf-8")
-
-    def _root(self, spec: ArtefactSpec, size: int) -> Path:
-        return self.pool if spec.scope == "reference" and size <= POOL_LIMIT_BYTES else self.cache
 
 
 def _description(folder: Path) -> Description:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from functools import cached_property
+from importlib import resources
 from pathlib import Path
 
 from stampbench import hardware, registry
@@ -19,7 +20,6 @@ from stampbench.registry import suggestion
 from stampbench.store import Store
 
 SUITES = "suites"
-_OWN_SUITES = Path(__file__).resolve().parents[1] / SUITES
 
 
 class Campaign:
@@ -112,7 +112,7 @@ def selected(
 
 
 def suite_path(name: str) -> Path:
-    """The file of that path, or of that name in suites/ here or beside this package. Raises `SuiteError`."""
+    """Return the file of that path, or the one of that name among `suite_files`. Raises `SuiteError` for neither."""
     path = Path(name)
     if path.suffix == ".toml" or path.exists():
         return path
@@ -123,9 +123,14 @@ def suite_path(name: str) -> Path:
 
 
 def suite_files() -> list[Path]:
-    """The suite files in suites/ of the working folder, else of this project's."""
-    here = Path(SUITES)
-    return sorted((here if here.is_dir() else _OWN_SUITES).glob("*.toml"))
+    """Return the suite files in suites/ of the working folder, or those of the package where that has none.
+
+    Raises `SuiteError` where neither has one.
+    """
+    for folder in (Path(SUITES), Path(str(resources.files(f"stampbench.{SUITES}")))):
+        if files := sorted(folder.glob("*.toml")):
+            return files
+    raise SuiteError(f"no suite file lies in {SUITES}/ here, nor in the installed package; reinstall stampbench")
 
 
 def in_words(found: Estimate) -> str:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stampbench import registry
+from stampbench import __version__, registry
 from stampbench.errors import UserError
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Executor(StrEnum):
     RAY = "ray"
 
 
-SuiteName = Annotated[str, typer.Argument(metavar="SUITE", help="A suite file, or the name of one in suites/.")]
+SuiteName = Annotated[str, typer.Argument(metavar="SUITE", help="A suite file, or a name from `list suites`.")]
 PresetName = Annotated[str | None, typer.Option("--preset", help="Size of the campaign; default: by device.")]
 Results = Annotated[Path, typer.Option("--results", envvar="STAMPBENCH_RESULTS", help="The pool of records.")]
 Methods = Annotated[list[str] | None, typer.Option("--method", help="Only this method; may be repeated.")]
@@ -64,10 +64,24 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Benchmark of channel pruning: same budget, same seeds, honest clocks.",
 )
 data_app = typer.Typer(no_args_is_help=True, help="Find, fetch and verify datasets.")
 app.add_typer(data_app, name="data")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"stampbench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Benchmark of channel pruning: same budget, same seeds, honest clocks."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -177,9 +191,24 @@ def pack(
 
 
 @app.command()
+def unpack(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="What `pack` wrote, in parts or not.")],
+) -> None:
+    """Put what `pack` wrote into this machine's cache, and its suite file here, after checking its sums."""
+    from stampbench import unpacking
+    from stampbench.data import packed
+
+    cache = packed.cache_root()
+    found = unpacking.unpack(folder, cache, Path())
+    count = len(found.added) + len(found.held)
+    print(f"added {len(found.added)} of {count} datasets and artefacts to {cache}, which held the others")
+    print(f"run its jobs: python -m stampbench run {found.suite}")
+
+
+@app.command()
 def report(
     suite: Annotated[
-        str | None, typer.Argument(metavar="[SUITE]", help="A suite file or name; default: all in suites/.")
+        str | None, typer.Argument(metavar="[SUITE]", help="A suite file or name; default: all of `list suites`.")
     ] = None,
     formats: Annotated[list[Format] | None, typer.Option("--format", help="May be repeated; default: all.")] = None,
     out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("reports"),
@@ -200,12 +229,14 @@ def report(
         renew(into, loaded, Store(results))
         print(f"renewed the tables in {into}")
         return
-    chosen = [str(name) for name in formats or Format]
-    written = write_report(loaded, Store(results), chosen, out)
+    chosen, store = [str(name) for name in formats or Format], Store(results)
+    written = write_report(loaded, store, chosen, out)
     for path in written:
         if path.suffix == ".md":
             print(path.read_text(encoding="utf-8"))
     print(f"wrote {len(written)} files to {out}")
+    if not written or next(store.records(), None) is None:
+        print(f"{results} holds no record to report; `run` makes them, --results names them", file=sys.stderr)
 
 
 @app.command()

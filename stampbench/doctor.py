@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from stampbench import hardware
+from stampbench import __version__, hardware
 
 CONSTRAINTS = Path(__file__).resolve().parents[1] / "constraints.txt"
 
 
 def examination() -> Iterator[tuple[str, str]]:
     """What was looked at and what was found, line by line."""
+    yield "stampbench", f"{__version__}, from {Path(__file__).parent}"
     yield "python", platform.python_version()
     yield from _torch()
     yield "processor", hardware.cpu_model()

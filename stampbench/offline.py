@@ -23,7 +23,7 @@ from stampbench.job import Job
 from stampbench.runner import method_of, needed_artefacts
 from stampbench.seeding import artefact_seed
 
-CACHE, SUMS = "cache", "SHA256SUMS"
+CACHE, SUMS, PART = "cache", "SHA256SUMS", "part-"
 
 
 @dataclass
@@ -58,10 +58,10 @@ def needs_of(jobs: Sequence[Job], custom: Mapping[str, CustomDataset], artefacts
 def pack(
     needs: Needs, suite_file: Path, custom: Mapping[str, CustomDataset], out: Path, most_mib: int | None = None
 ) -> list[Path]:
-    """Writes the suite file and a cache with what is needed to the new folder `out`; returns the files, all or none.
+    """Write the suite file and a cache with what is needed to the new folder `out`; return the files, all or none.
 
-    With `most_mib`, they are one tar stream cut into parts of at most so many MiB, with the parts' SHA-256 sums.
-    Raises `UserError` if `out` exists.
+    With `most_mib`, they are one tar stream that is cut into parts, each of at most that many MiB. Beside the files, or
+    the parts, lie their SHA-256 sums; `unpacking` takes both. Raises `UserError` if `out` exists.
     """
     if out.exists():
         raise UserError(f"{out} exists already; name a new folder, or remove it")
@@ -76,7 +76,9 @@ def pack(
             shutil.copytree(folder, tree / CACHE / "artefacts" / folder.name)
         if most_mib is not None:
             _split(tree, parts, most_mib * 2**20)
-        (tree if most_mib is None else parts).replace(out)
+        whole = tree if most_mib is None else parts
+        _write_sums(whole)
+        whole.replace(out)
     return sorted(path for path in out.rglob("*") if path.is_file())
 
 
@@ -94,7 +96,7 @@ class _Parts:
             if not self._room:
                 self._number, self._room = self._number + 1, self._most
             piece, left = left[: self._room], left[self._room :]
-            with (self._folder / f"part-{self._number:03}").open("ab") as file:
+            with (self._folder / f"{PART}{self._number:03}").open("ab") as file:
                 self._room -= file.write(piece)
         return len(data)
 
@@ -103,8 +105,19 @@ def _split(tree: Path, parts: Path, most: int) -> None:
     with tarfile.open(fileobj=_Parts(parts, most), mode="w|") as tar:  # type: ignore[call-overload]
         for path in sorted(tree.rglob("*")):
             tar.add(path, path.relative_to(tree).as_posix(), recursive=False, filter=_plain)
-    sums = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in sorted(parts.iterdir())]
-    (parts / SUMS).write_text("".join(sums), encoding="utf-8")
+
+
+def _write_sums(folder: Path) -> None:
+    """Write the sums of all files in a folder as `sha256sum -c` reads them."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    lines = [f"{sum_of(path)}  {path.relative_to(folder).as_posix()}\n" for path in files]
+    (folder / SUMS).write_text("".join(lines), encoding="utf-8")
+
+
+def sum_of(path: Path) -> str:
+    """Return a file's SHA-256 sum, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _plain(entry: tarfile.TarInfo) -> tarfile.TarInfo:

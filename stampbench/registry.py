@@ -55,15 +55,15 @@ class Registry:
 METHODS = Registry(
     "method",
     {
-        "dense": "methods.dense:Dense",
-        "random": "methods.random:Random",
-        "magnitude": "methods.magnitude:Magnitude",
-        "snip": "methods.snip:Snip",
-        "grasp": "methods.grasp:Grasp",
-        "synflow": "methods.synflow:Synflow",
-        "metapruning": "methods.metapruning:MetaPruning",
-        "stamp": "methods.stamp:Stamp",
-        "transplant": "methods.transplant:Transplant",
+        "dense": "stampbench.methods.dense:Dense",
+        "random": "stampbench.methods.random:Random",
+        "magnitude": "stampbench.methods.magnitude:Magnitude",
+        "snip": "stampbench.methods.snip:Snip",
+        "grasp": "stampbench.methods.grasp:Grasp",
+        "synflow": "stampbench.methods.synflow:Synflow",
+        "metapruning": "stampbench.methods.metapruning:MetaPruning",
+        "stamp": "stampbench.methods.stamp:Stamp",
+        "transplant": "stampbench.methods.transplant:Transplant",
     },
 )
 NETWORKS = Registry(

@@ -87,7 +87,7 @@ class Store:
 
     @property
     def artefacts(self) -> Path:
-        """Where artefacts that travel with the pool lie."""
+        """Where the artefacts lie that came with the pool."""
         return self.root / "artefacts"
 
     def _record_path(self, key: str) -> Path:

@@ -26,7 +26,7 @@ def current() -> dict[str, Any]:
     shared = {model.__name__: defaults_of(model) for model in (Job, Budget, Protocol, Reference)}
     found: dict[str, Any] = {"protocol": {"version": PROTOCOL_VERSION, "defaults": shared}}
     for name, target in registry.METHODS.targets().items():
-        if target.startswith(("stampbench.", "methods.")):
+        if target.startswith("stampbench."):
             method = registry.METHODS.load(name)
             found[f"method {name}"] = {"version": method.version, "defaults": defaults_of(method.Options)}
     found |= {f"data {name}": {"version": dataset.version, "defaults": {}} for name, dataset in DATASETS.items()}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from stampbench.artefacts import POOL_LIMIT_BYTES, Artefacts, digest_of_spec
+from stampbench.artefacts import Artefacts, digest_of_spec
 from stampbench.contract import Artefact, ArtefactSpec
 from stampbench.errors import UserError
 from tests import factories
@@ -57,21 +57,20 @@ def test_another_spec_is_another_artefact(kept, change):
         kept.load(spec(**change))
 
 
-def test_small_reference_artefacts_travel_with_the_pool_others_stay(kept):
+def test_those_of_the_pool_are_read_and_new_ones_go_to_the_cache(kept):
     kept.ensure(spec(), numbers, factories.provenance())
-    kept.ensure(spec(scope="target"), numbers, factories.provenance())
-    kept.ensure(spec(seed=1), lambda: numbers(POOL_LIMIT_BYTES // 4 + 1), factories.provenance())
-    assert [p.name for p in kept.pool.iterdir()] == [digest_of_spec(spec())]
-    assert {p.name for p in kept.cache.iterdir()} - {".locks"} == {
-        digest_of_spec(spec(scope="target")),
-        digest_of_spec(spec(seed=1)),
-    }
+    kept.pool.mkdir()
+    (kept.cache / digest_of_spec(spec())).rename(kept.pool / digest_of_spec(spec()))
+    assert kept.ensure(spec(), lambda: pytest.fail("made twice"), factories.provenance())[1]
+    kept.ensure(spec(seed=1), numbers, factories.provenance())
+    assert [path.name for path in kept.pool.iterdir()] == [digest_of_spec(spec())]
+    assert {path.name for path in kept.cache.iterdir()} - {".locks"} == {digest_of_spec(spec(seed=1))}
 
 
 @pytest.mark.parametrize("name", ["tensors.safetensors", "artefact.json"])
 def test_a_truncated_file_is_refused_with_what_to_do(kept, name):
     kept.ensure(spec(), numbers, factories.provenance())
-    path = kept.pool / digest_of_spec(spec()) / name
+    path = kept.cache / digest_of_spec(spec()) / name
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(UserError, match="remove it"):
         kept.load(spec())
@@ -86,18 +85,18 @@ def spoiled(path: Path, how: str) -> None:
 @pytest.mark.parametrize("how", ["truncated", "empty", "garbage"])
 def test_a_damaged_one_is_set_aside_told_and_made_anew(kept, name, how, caplog):
     kept.ensure(spec(), numbers, factories.provenance())
-    folder = kept.pool / digest_of_spec(spec())
+    folder = kept.cache / digest_of_spec(spec())
     spoiled(folder / name, how)
     made, reused = kept.ensure(spec(), numbers, factories.provenance())
     assert not reused and torch.equal(made.tensors["w"], torch.arange(8.0))
-    assert {path.name for path in kept.pool.iterdir()} == {folder.name, f"{folder.name}.damaged"}
+    assert {path.name for path in kept.cache.iterdir()} - {".locks"} == {folder.name, f"{folder.name}.damaged"}
     assert f"set aside as {folder.name}.damaged" in caplog.text
     assert kept.of_any_data(spec(recipe={"epochs": 3, "data": "other"})) == spec()
 
 
 def test_one_under_another_name_is_damaged(kept):
     kept.ensure(spec(), numbers, factories.provenance())
-    (kept.pool / digest_of_spec(spec())).replace(kept.pool / digest_of_spec(spec(seed=1)))
+    (kept.cache / digest_of_spec(spec())).replace(kept.cache / digest_of_spec(spec(seed=1)))
     with pytest.raises(UserError, match="another artefact"):
         kept.load(spec(seed=1))
 
@@ -132,7 +131,7 @@ def test_changed_tensors_are_noticed(kept):
     from safetensors.torch import save_file
 
     kept.ensure(spec(), numbers, factories.provenance())
-    path = kept.pool / digest_of_spec(spec()) / "tensors.safetensors"
+    path = kept.cache / digest_of_spec(spec()) / "tensors.safetensors"
     save_file({"w": torch.zeros(8), "n": torch.tensor(3)}, path)
     with pytest.raises(UserError, match="not those described"):
         kept.load(spec())
@@ -144,7 +143,7 @@ def test_what_fails_to_be_made_leaves_nothing(kept):
 
     with pytest.raises(RuntimeError):
         kept.ensure(spec(), fail, factories.provenance())
-    assert not list(kept.pool.glob("*")) if kept.pool.exists() else True
+    assert {path.name for path in kept.cache.iterdir()} == {".locks"}
 
 
 def test_one_made_from_other_data_is_found_by_all_else(kept):

@@ -169,7 +169,7 @@ def test_jobs_that_another_process_is_at_come_last(pool, tmp_path, monkeypatch):
 
 
 def test_a_plan_over_budget_is_a_failed_job(tmp_path, monkeypatch):
-    from methods.dense import Dense
+    from stampbench.methods.dense import Dense
 
     job = made_job(budget=Budget(keep=0.5))
     monkeypatch.setattr(Dense, "prunes", True)

@@ -74,7 +74,7 @@ class MetaPruning(Method):
 
     def prepare(self, spec: ArtefactSpec, task: Task, artefacts: Mapping[str, Artefact], context: Context) -> Artefact:
         """Trains a PruningNet; its tensors are the state dict."""
-        from methods.metapruning.pruning_net import train_pruning_net
+        from .pruning_net import train_pruning_net
 
         return train_pruning_net(spec, task, context)
 
@@ -82,7 +82,7 @@ class MetaPruning(Method):
         self, network: nn.Module, task: Task, budget: Budget, artefacts: Mapping[str, Artefact], context: Context
     ) -> Plan:
         """The winning shape, scaled to fill the budget, with fresh weights."""
-        from methods.metapruning.search import search_plan
+        from .search import search_plan
 
         keep, notes = search_plan(self.options, network, task, budget, artefacts[KIND], context)
         return Plan(keep, Weights.FRESH, notes)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from methods.metapruning.pruning_net import RATIOS, Generated, PruningNet, blank
 from stampbench.contract import Artefact, Budget, BudgetError, Context, Task
 from stampbench.data.augmentation import normalise, resize
 from stampbench.measure.cost import CostModel
@@ -19,8 +18,10 @@ from stampbench.pruning.groups import channel_groups
 from stampbench.pruning.planner import SCORING_BATCH, ScoringBatches
 from stampbench.pruning.resources.base import Pricing
 
+from .pruning_net import RATIOS, Generated, PruningNet, blank
+
 if TYPE_CHECKING:
-    from methods.metapruning import MetaPruningOptions
+    from . import MetaPruningOptions
 
 Genome = tuple[int, ...]
 MOST_REJECTIONS = 20_000

@@ -96,8 +96,8 @@ class Stamp(Method):
 
     def prepare(self, spec: ArtefactSpec, task: Task, artefacts: Mapping[str, Artefact], context: Context) -> Artefact:
         """Meta-trains on the reference dataset, from its pretrained network; or draws a set of another target."""
-        from methods.stamp.meta_training import meta_train
-        from methods.stamp.sets import draw_sets, packed_sets
+        from .meta_training import meta_train
+        from .sets import draw_sets, packed_sets
 
         if spec.kind == OTHER_SET:
             return packed_sets(draw_sets(task, self.options.sets, context))
@@ -107,7 +107,7 @@ class Stamp(Method):
         self, network: nn.Module, task: Task, budget: Budget, artefacts: Mapping[str, Artefact], context: Context
     ) -> Plan:
         """Adapts on the target, then keeps the best channels that fit."""
-        from methods.stamp.adaptation import adapt, body
+        from .adaptation import adapt, body
 
         sources = {"own": META_TRAINED, "random-masks": RANDOM_MASKS}
         source = sources.get(self.options.weights)
@@ -117,7 +117,7 @@ class Stamp(Method):
         return Plan(keep, Weights.FRESH if self.options.scratch else state, notes)
 
     def _sets(self, task: Task, artefacts: Mapping[str, Artefact], context: Context) -> list[tuple[Tensor, Tensor]]:
-        from methods.stamp.sets import draw_sets, noise_sets, unpacked_sets
+        from .sets import draw_sets, noise_sets, unpacked_sets
 
         if self.options.look_at == "target":
             return draw_sets(task, self.options.sets, context)

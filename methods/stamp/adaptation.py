@@ -12,8 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from methods.stamp.mask_generator import mean_logits
-from methods.stamp.meta_training import (
+from stampbench.contract import Artefact, Budget, Context, Task
+from stampbench.pruning.allocate import Allocation, allocate
+
+from .mask_generator import mean_logits
+from .meta_training import (
     BATCH,
     GENERATOR,
     NETWORK,
@@ -22,13 +25,11 @@ from methods.stamp.meta_training import (
     gated_logits,
     make_generator,
 )
-from methods.stamp.set_statistics import SetView, view_set
-from methods.stamp.sets import LabelledSet
-from stampbench.contract import Artefact, Budget, Context, Task
-from stampbench.pruning.allocate import Allocation, allocate
+from .set_statistics import SetView, view_set
+from .sets import LabelledSet
 
 if TYPE_CHECKING:
-    from methods.stamp import StampOptions
+    from . import StampOptions
 
 WEIGHT_RATE, MOMENTUM, GENERATOR_RATE = 0.02, 0.9, 1e-3
 # Normalised float32 images (n, 3, H, W) to float32 logits (n, classes).

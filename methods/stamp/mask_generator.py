@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from methods.stamp.set_encoder import SetEncoder
-from methods.stamp.set_statistics import L1_NORM, STATISTICS, SetView, standardise
 from stampbench.pruning.groups import Group
+
+from .set_encoder import SetEncoder
+from .set_statistics import L1_NORM, STATISTICS, SetView, standardise
 
 CODE = 64
 HIDDEN = 64

@@ -13,11 +13,6 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from methods.stamp.episodes import Episode, Episodes, nearest_classes, parted_classes
-from methods.stamp.mask_generator import MaskGenerator, StaticGenerator
-from methods.stamp.relaxation import SoftCost, logistic_noise, relaxed_mask
-from methods.stamp.set_statistics import SetView, view_set
-from methods.stamp.sets import SET
 from stampbench.contract import Artefact, ArtefactSpec, Context, Task
 from stampbench.data.augmentation import normalise, resize
 from stampbench.measure.cost import CostModel
@@ -30,8 +25,14 @@ from stampbench.pruning.resources.base import Pricing, Resource
 from stampbench.pruning.resources.macs import Macs
 from stampbench.training import autocast
 
+from .episodes import Episode, Episodes, nearest_classes, parted_classes
+from .mask_generator import MaskGenerator, StaticGenerator
+from .relaxation import SoftCost, logistic_noise, relaxed_mask
+from .set_statistics import SetView, view_set
+from .sets import SET
+
 if TYPE_CHECKING:
-    from methods.stamp import MetaOptions
+    from . import MetaOptions
 
 BATCH = 128
 TEMPERATURE, NOISE, PERTURBATION = 0.5, 0.35, 0.3

@@ -1,10 +1,13 @@
-"""Where a number comes from: versions, device, code, data. No host name, no user name."""
+"""Where a number comes from: versions, device and code. No host name, no user name."""
 
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
 import subprocess
+import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -19,7 +22,9 @@ from stampbench.seeding import digest_of_json
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ("stampbench", "methods", "suites")
-PACKAGES = ("torch", "torchvision", "numpy", "pandas", "pydantic", "torch-pruning", "fvcore", "safetensors", "scipy")
+PACKAGES = ("torch", "torchvision", "numpy", "pandas", "pydantic", "torch-pruning", "safetensors", "scipy")
+# A hook of another repository's sets these; they would point git there.
+_GIT_VARIABLES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
 
 
 def provenance(device: torch.device, precision: str, executor: str) -> Provenance:
@@ -73,7 +78,9 @@ def _versions() -> dict[str, str]:
 
 
 @dataclass(frozen=True)
-class _Code:
+class Code:
+    """The sources under a root: their digest, and where the root is a clone of this project, its commit."""
+
     commit: str | None
     dirty: bool | None
     source_digest: str
@@ -81,34 +88,70 @@ class _Code:
 
 
 @lru_cache(maxsize=1)
-def _code() -> _Code:
+def _code() -> Code:
     """Read once a process: the code that is running is the code that was there when it started."""
-    status = _git("status", "--porcelain", "--", *SOURCES)
-    constraints = ROOT / "constraints.txt"
-    return _Code(
-        commit=_git("rev-parse", "HEAD"),
-        dirty=None if status is None else bool(status),
-        source_digest=source_digest(),
-        constraints_digest=_file_digest(constraints) if constraints.exists() else None,
-    )
+    return code_under(ROOT)
 
 
 @lru_cache(maxsize=1)
 def source_digest() -> str:
-    """The digest of the sources of this package and of the methods, as they lie there."""
-    files = sorted(path for folder in SOURCES[:2] for path in (ROOT / folder).rglob("*.py"))
-    return digest_of_json([[path.relative_to(ROOT).as_posix(), _file_digest(path)] for path in files])
+    """Return the digest of the sources that are running; see `digest_under`."""
+    return digest_under(ROOT)
+
+
+def code_under(root: Path) -> Code:
+    """Describe the sources under a root, which holds the package `stampbench`: a source tree's, or site-packages.
+
+    A commit is named, and whether sources differ from it, where the root is the top of this project's own repository.
+    """
+    status = _git(root, "status", "--porcelain", "--", *SOURCES) if _is_own_repository(root) else None
+    tree = not (root / "stampbench" / "methods").is_dir()
+    constraints = root / "constraints.txt"
+    return Code(
+        commit=None if status is None else _git(root, "rev-parse", "HEAD"),
+        dirty=None if status is None else bool(status),
+        source_digest=digest_under(root),
+        constraints_digest=_file_digest(constraints) if tree and constraints.exists() else None,
+    )
+
+
+def digest_under(root: Path) -> str:
+    """Return the digest of the sources of the package and of the methods, the same in a source tree and installed."""
+    return digest_of_json([[name, _file_digest(path)] for name, path in sorted(_sources(root))])
+
+
+def _sources(root: Path) -> Iterator[tuple[str, Path]]:
+    """Yield the source files with their names in a source tree, where methods/ lies beside the package."""
+    package = root / "stampbench"
+    inside = [package / name for name in SOURCES[1:]]
+    methods = inside[0] if inside[0].is_dir() else root / "methods"
+    for folder, left_out in ((package, inside), (methods, [])):
+        for path in folder.rglob("*.py"):
+            if not any(path.is_relative_to(other) for other in left_out):
+                yield f"{folder.name}/{path.relative_to(folder).as_posix()}", path
 
 
 def _file_digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
-def _git(*arguments: str) -> str | None:
+def _is_own_repository(root: Path) -> bool:
+    """Whether a repository's top is this root, holds this project, and tracks the package."""
+    top = _git(root, "rev-parse", "--show-toplevel")
+    if top is None or Path(top).resolve() != root.resolve():
+        return False
     try:
-        done = subprocess.run(
-            ["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, timeout=20, check=True
-        )
+        project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8")).get("project", {})
+    except (OSError, ValueError):
+        return False
+    return project.get("name") == "stampbench" and bool(_git(root, "ls-files", "--", "stampbench/__init__.py"))
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    environment = {name: value for name, value in os.environ.items() if name not in _GIT_VARIABLES}
+    command = ["git", "-C", str(root), *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True, env=environment)
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()

@@ -110,7 +110,7 @@ def _runs(suite: Suite, preset: str) -> list[list[Job]]:
 
 def _nothing(suite: Suite) -> Section:
     preset = "quick" if "quick" in suite.presets else next(iter(suite.presets))
-    command = f"python -m stampbench run suites/{suite.name}.toml --preset {preset}"
+    command = f"python -m stampbench run {suite.name} --preset {preset}"
     return Section(suite.title, (), (f"Nothing of this suite has been run yet. Run: {command}",))
 
 

@@ -28,7 +28,8 @@ Subject = tuple[str, str]
 def subjects() -> list[Subject]:
     """Every method of this project that prunes by scores of its own, at each of its granularities."""
     targets = registry.METHODS.targets()
-    names = [name for name, target in targets.items() if target.startswith("methods.") and name != "transplant"]
+    own = [name for name, target in targets.items() if target.startswith("stampbench.methods.")]
+    names = [name for name in own if name != "transplant"]
     methods = {name: registry.METHODS.load(name) for name in names}
     return [(name, g.value) for name in names if methods[name].prunes for g in sorted(methods[name].granularities)]
 
@@ -73,9 +74,9 @@ def fitness_evaluation(
     module: nn.Module, network: str, width: float, task: Task, context: ToyContext
 ) -> Callable[[], object]:
     """Generated weights, recalibration and validation of the widest uniform candidate within the budget."""
-    from methods.metapruning.pruning_net import RATIOS, blank
-    from methods.metapruning.search import fitness_on_validation
     from stampbench.measure.cost import CostModel
+    from stampbench.methods.metapruning.pruning_net import RATIOS, blank
+    from stampbench.methods.metapruning.search import fitness_on_validation
 
     cost = CostModel.of(module, channel_groups(module, SIZE), SIZE)
     pruning_net = blank(network, CLASSES, width, SIZE)
@@ -89,10 +90,10 @@ def fitness_evaluation(
 
 def mask_generation(module: nn.Module, task: Task, context: ToyContext) -> Callable[[], object]:
     """A look at one set through the reference network, and an untrained generator's mask."""
-    from methods.stamp import StampOptions
-    from methods.stamp.meta_training import Shape, make_generator
-    from methods.stamp.set_statistics import view_set
-    from methods.stamp.sets import draw_sets
+    from stampbench.methods.stamp import StampOptions
+    from stampbench.methods.stamp.meta_training import Shape, make_generator
+    from stampbench.methods.stamp.set_statistics import view_set
+    from stampbench.methods.stamp.sets import draw_sets
     from stampbench.pruning.resources.macs import Macs
 
     head = module.get_submodule("head")

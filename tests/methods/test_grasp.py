@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from methods.grasp import Grasp, GraspOptions, balanced, flow_derivatives
+from stampbench.methods.grasp import Grasp, GraspOptions, balanced, flow_derivatives
 from stampbench.pruning.groups import channel_groups
 from stampbench.pruning.masks import channel_gates, prunable_weights
 from tests.conformance.conftest import ToyContext

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch_pruning as tp
 
-from methods.magnitude import Magnitude, MagnitudeOptions, coupled_l2_norm, filter_l1_norm
+from stampbench.methods.magnitude import Magnitude, MagnitudeOptions, coupled_l2_norm, filter_l1_norm
 from stampbench.pruning.groups import channel_groups, dependency_graph
 from tests.conformance.conftest import ToyContext, toy_task
 from tests.pruning.strategies import NETWORKS, lively

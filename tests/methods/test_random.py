@@ -4,8 +4,8 @@ import pytest
 import torch
 from scipy import stats
 
-from methods.random import Random, RandomOptions
 from stampbench.measure.cost import CostModel
+from stampbench.methods.random import Random, RandomOptions
 from stampbench.pruning.allocate import allocate, fractional_ranks
 from stampbench.pruning.groups import channel_groups
 from tests.conformance.conftest import ToyContext

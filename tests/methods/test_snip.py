@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from methods.snip import Snip, SnipOptions
 from stampbench.contract import Budget
+from stampbench.methods.snip import Snip, SnipOptions
 from stampbench.pruning.groups import channel_groups
 from stampbench.pruning.masks import channel_gates, prunable_weights
 from tests.conformance.conftest import ToyContext, toy_task

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from methods.magnitude import Magnitude, MagnitudeOptions
-from methods.synflow import Synflow, SynflowOptions, positive_copy
 from stampbench.contract import Budget
+from stampbench.methods.magnitude import Magnitude, MagnitudeOptions
+from stampbench.methods.synflow import Synflow, SynflowOptions, positive_copy
 from stampbench.networks.initial import build, initialise
 from stampbench.pruning.groups import channel_groups
 from stampbench.pruning.masks import apply_weight_masks, prunable_weights

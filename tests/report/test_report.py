@@ -125,7 +125,7 @@ def test_zero_records_say_what_to_run(make_suite: MakeSuite, store: Store) -> No
     assert suite_tables(suite, "quick", store) == []
     (section,) = suite_sections(suite, store)
     assert section.remarks == (
-        "Nothing of this suite has been run yet. Run: python -m stampbench run suites/toys.toml --preset quick",
+        "Nothing of this suite has been run yet. Run: python -m stampbench run toys --preset quick",
     )
 
 

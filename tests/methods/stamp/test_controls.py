@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from methods.stamp import META_TRAINED, OTHER_SET, RANDOM_MASKS, Stamp
-from methods.stamp.meta_training import GENERATOR, NETWORK
-from methods.stamp.sets import draw_sets, noise_sets, packed_sets, unpacked_sets
-from methods.transplant import Transplant
 from stampbench import registry
 from stampbench.contract import Artefact, Budget
+from stampbench.methods.stamp import META_TRAINED, OTHER_SET, RANDOM_MASKS, Stamp
+from stampbench.methods.stamp.meta_training import GENERATOR, NETWORK
+from stampbench.methods.stamp.sets import draw_sets, noise_sets, packed_sets, unpacked_sets
+from stampbench.methods.transplant import Transplant
 from stampbench.pruning.planner import channel_plan
 from tests import factories
 from tests.conformance.conftest import ToyContext, method_of, toy_task

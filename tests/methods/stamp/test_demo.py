@@ -6,11 +6,11 @@ import pytest
 import torch
 from scipy import stats
 
-from methods.stamp import MetaOptions
-from methods.stamp.meta_training import MetaTraining
 from stampbench import runner, suite
 from stampbench.artefacts import Artefacts
 from stampbench.campaign import suite_path
+from stampbench.methods.stamp import MetaOptions
+from stampbench.methods.stamp.meta_training import MetaTraining
 from stampbench.progress import SilentProgress
 from stampbench.runner import Bench
 from stampbench.store import Store

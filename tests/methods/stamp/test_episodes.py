@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from methods.stamp.episodes import DOMAINS, LEAST_KEEP, Episodes, nearest_classes, parted_classes
 from stampbench.contract import Split, Task
+from stampbench.methods.stamp.episodes import DOMAINS, LEAST_KEEP, Episodes, nearest_classes, parted_classes
 
 CLASSES, PER_CLASS = 40, 12
 

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from methods.stamp.mask_generator import MaskGenerator, StaticGenerator, mean_logits
-from methods.stamp.set_encoder import SetEncoder, by_class
-from methods.stamp.set_statistics import class_mean_logits, separability, standardise, view_set
+from stampbench.methods.stamp.mask_generator import MaskGenerator, StaticGenerator, mean_logits
+from stampbench.methods.stamp.set_encoder import SetEncoder, by_class
+from stampbench.methods.stamp.set_statistics import class_mean_logits, separability, standardise, view_set
 from stampbench.pruning.groups import channel_groups
 from stampbench.pruning.masks import channel_gates
 from tests.methods.differences import derivative

@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from methods.stamp import META_TRAINED, MetaOptions, Stamp, meta_training
-from methods.stamp.adaptation import permutations
-from methods.stamp.meta_training import GENERATOR, NETWORK, MetaTraining, Shape, gated_logits, recalibrate
-from methods.stamp.sets import draw_sets
 from stampbench.checkpoint import Checkpoint
 from stampbench.contract import Artefact, Budget
+from stampbench.methods.stamp import META_TRAINED, MetaOptions, Stamp, meta_training
+from stampbench.methods.stamp.adaptation import permutations
+from stampbench.methods.stamp.meta_training import GENERATOR, NETWORK, MetaTraining, Shape, gated_logits, recalibrate
+from stampbench.methods.stamp.sets import draw_sets
 from stampbench.pruning.compact import widths_of
 from stampbench.pruning.resources.macs import Macs
 from tests import factories

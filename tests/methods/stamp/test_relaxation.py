@@ -7,8 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from methods.stamp.relaxation import PricedThreshold, SoftCost, logistic_noise, relaxed_mask, soft_mask
 from stampbench.measure.cost import CostModel
+from stampbench.methods.stamp.relaxation import PricedThreshold, SoftCost, logistic_noise, relaxed_mask, soft_mask
 from stampbench.pruning.allocate import allocate
 from stampbench.pruning.groups import channel_groups
 from stampbench.pruning.resources.base import Pricing

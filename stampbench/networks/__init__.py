@@ -1,0 +1,1 @@
+"""The networks that are pruned, one file for each family."""
