@@ -26,30 +26,24 @@ if TYPE_CHECKING:
 Listing = tuple[Sequence[str], Sequence[Sequence[object]]]
 
 
-class Kind(StrEnum):
-    """What can be listed."""
+class Listable(StrEnum):
+    """What `list` can show."""
 
     METHODS = "methods"
     DATASETS = "datasets"
     NETWORKS = "networks"
+    EXECUTORS = "executors"
     SUITES = "suites"
 
 
 class Format(StrEnum):
-    """What a report is written as."""
+    """A format of a report."""
 
     MARKDOWN = "md"
     LATEX = "latex"
     CSV = "csv"
     HTML = "html"
     FIGURES = "figures"
-
-
-class Executor(StrEnum):
-    """Where jobs run."""
-
-    IN_PROCESS = "in-process"
-    RAY = "ray"
 
 
 SuiteName = Annotated[str, typer.Argument(metavar="SUITE", help="A suite file, or a name from `list suites`.")]
@@ -85,7 +79,7 @@ def options(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs a command and exits with its code."""
+    """Run a command and exit with its code."""
     try:
         app(args=None if arguments is None else list(arguments), prog_name="stampbench")
     except UserError as error:
@@ -101,39 +95,26 @@ def run(
     target: Targets = None,
     seed: Seeds = None,
     retry: Annotated[bool, typer.Option("--retry", help="Run failed jobs again.")] = False,
-    executor: Annotated[Executor, typer.Option("--executor", help="Here, one by one, or on a Ray cluster.")] = (
-        Executor.IN_PROCESS
-    ),
-    address: Annotated[
-        str | None, typer.Option("--address", help="The Ray cluster's; default: one started here for this run.")
-    ] = None,
-    gpus_per_job: Annotated[
-        int | None, typer.Option("--gpus-per-job", min=0, help="On Ray; default: 1 if this machine has one, else 0.")
+    executor: Annotated[str, typer.Option("--executor", help="Where jobs run: see `list executors`.")] = "in-process",
+    executor_options: Annotated[
+        list[str] | None,
+        typer.Option("--executor-option", metavar="KEY=VALUE", help="An option of the executor; may be repeated."),
     ] = None,
     results: Results = Path("results"),
 ) -> None:
-    """Run what is missing of a suite; stopped anywhere, the same command goes on from there."""
+    """Run the missing jobs of a suite. If the command is stopped, the same command goes on from there."""
     from stampbench.campaign import Campaign, selected
+    from stampbench.executors.base import executor_of
     from stampbench.progress import progress_for
     from stampbench.store import Store
 
-    if executor is Executor.IN_PROCESS and (address, gpus_per_job) != (None, None):
-        raise UserError("--address and --gpus-per-job are of --executor ray; add it, or leave them out")
-    store = Store(results)
-    campaign = Campaign(suite, preset, store, cuda=None if gpus_per_job is None else gpus_per_job > 0)
+    chosen, store = executor_of(executor, executor_options or []), Store(results)
+    campaign = Campaign(suite, preset, store, chosen.cuda)
     jobs = selected(campaign.jobs, methods=method, targets=target, seeds=seed)
     store.mend()
     print(campaign.announcement(jobs, retry), flush=True)
     with _stoppable(), progress_for(sys.stdout) as observer:
-        work = jobs, campaign.suite, store, observer, retry, campaign.estimate(jobs, retry).seconds
-        if executor is Executor.RAY:
-            from stampbench.cluster import run_on_ray
-
-            run_on_ray(*work, address, int(campaign.cuda) if gpus_per_job is None else gpus_per_job)
-        else:
-            from stampbench.executors import run_here
-
-            run_here(*work)
+        chosen.run(jobs, campaign.suite, store, observer, retry, campaign.estimate(jobs, retry).seconds)
     unsound = campaign.without_result(jobs)
     for record in unsound:
         print(f"{record.status}: {record.job.label}: {record.reason}", file=sys.stderr)
@@ -160,7 +141,7 @@ def pack(
     suite: SuiteName,
     preset: Annotated[str, typer.Option("--preset", help="Size of the campaign.")],
     out: Annotated[Path, typer.Option(help="A new folder.")],
-    max_mib: Annotated[int | None, typer.Option(min=1, help="Cut into parts of at most so many MiB.")] = None,
+    max_mib: Annotated[int | None, typer.Option(min=1, help="Cut into parts of at most this many MiB.")] = None,
     method: Methods = None,
     target: Targets = None,
     seed: Seeds = None,
@@ -282,9 +263,9 @@ def check(
 
 
 @app.command("list")
-def list_(kind: Annotated[Kind, typer.Argument(help="What to list.")]) -> None:
-    """List methods, datasets, networks or suites."""
-    headings, rows = _LISTINGS[kind]()
+def list_(what: Annotated[Listable, typer.Argument(help="What to list.")]) -> None:
+    """List methods, datasets, networks, executors or suites."""
+    headings, rows = _LISTINGS[what]()
     _show(headings, rows)
 
 
@@ -355,6 +336,10 @@ def _networks() -> Listing:
     return ["network", "made by"], [list(item) for item in registry.NETWORKS.targets().items()]
 
 
+def _executors() -> Listing:
+    return ["executor", "made by"], [list(item) for item in registry.EXECUTORS.targets().items()]
+
+
 def _suites() -> Listing:
     from stampbench.campaign import suite_files
     from stampbench.suite import load
@@ -363,11 +348,12 @@ def _suites() -> Listing:
     return ["suite", "presets", "title"], [[s.name, ", ".join(s.presets), s.title] for s in suites]
 
 
-_LISTINGS: Mapping[Kind, Callable[[], Listing]] = {
-    Kind.METHODS: _methods,
-    Kind.DATASETS: _datasets,
-    Kind.NETWORKS: _networks,
-    Kind.SUITES: _suites,
+_LISTINGS: Mapping[Listable, Callable[[], Listing]] = {
+    Listable.METHODS: _methods,
+    Listable.DATASETS: _datasets,
+    Listable.NETWORKS: _networks,
+    Listable.EXECUTORS: _executors,
+    Listable.SUITES: _suites,
 }
 
 
@@ -377,7 +363,7 @@ def _status_row(entry: Status) -> Sequence[object]:
 
 
 def _show(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """A table as wide as the terminal, or as it needs to be where there is none."""
+    """Print a table as wide as the terminal or, where there is none, as wide as it needs."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -393,7 +379,7 @@ def _show(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
 
 @contextmanager
 def _stoppable() -> Iterator[None]:
-    """Ends with 130 on Ctrl-C and with 143 on SIGTERM, saying that nothing but the job in flight is lost."""
+    """Exit with 130 on Ctrl-C and with 143 on SIGTERM, and say that the same command goes on."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise SystemExit(128 + number)

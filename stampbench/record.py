@@ -86,7 +86,7 @@ class Provenance(_Part):
     """Versions, device and code behind a record; no host, no user.
 
     `fingerprint` names the numerics: where it matches, bits must, if `deterministic` algorithms computed them on CPUs
-    of one generation.
+    of one generation. `exclusive` says whether the job had its machine to itself.
     """
 
     versions: dict[str, str]
@@ -103,6 +103,7 @@ class Provenance(_Part):
     finished: str
     deterministic: bool = True
     cpu_generation: str = ""
+    exclusive: bool = True
 
 
 class Gpu(_Part):

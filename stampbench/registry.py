@@ -1,6 +1,7 @@
-"""Methods, networks and resources by name, found lazily: nothing is imported before it is asked for.
+"""Methods, networks, resources and executors by name, found lazily: nothing is imported before it is asked for.
 
-Other packages add theirs through entry points in the groups `stampbench.methods` and `stampbench.networks`.
+Other packages add theirs through entry points in the groups `stampbench.methods`, `stampbench.networks`,
+`stampbench.resources` and `stampbench.executors`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from stampbench.errors import UserError
 def suggestion(name: str, known: Iterable[str]) -> str:
     """ "; did you mean 'x'?" for the nearest known name, else the list of all."""
     known = sorted(known)
+    if not known:
+        return "; there is none"
     near = difflib.get_close_matches(name, known, n=1)
     return f"; did you mean {near[0]!r}?" if near else f"; known are: {', '.join(known)}"
 
@@ -78,5 +81,12 @@ RESOURCES = Registry(
     {
         "macs": "stampbench.pruning.resources.macs:Macs",
         "params": "stampbench.pruning.resources.params:Params",
+    },
+)
+EXECUTORS = Registry(
+    "executor",
+    {
+        "in-process": "stampbench.executors.local:Local",
+        "ray": "stampbench.executors.ray:Ray",
     },
 )

@@ -69,7 +69,10 @@ class Speeds(Protocol):
 
 @dataclass(frozen=True)
 class Bench:
-    """What jobs run on: speeds measured before, the artefacts, the user's own datasets, a device, who watches."""
+    """What jobs run on: speeds measured before, the artefacts, the user's own datasets, a device, who watches.
+
+    `executor` is the name of what runs them; `exclusive` says whether a job has the machine to itself.
+    """
 
     speeds: Speeds
     artefacts: Artefacts
@@ -77,6 +80,7 @@ class Bench:
     device: torch.device
     observer: Observer
     executor: str
+    exclusive: bool = True
 
 
 @dataclass(frozen=True)
@@ -123,7 +127,7 @@ def run(job: Job, bench: Bench) -> Record:
 
 def failed(job: Job, why: str, bench: Bench) -> Record:
     """The record of a job that has no result."""
-    made = provenance(bench.device, job.protocol.precision, bench.executor)
+    made = provenance(bench.device, job.protocol.precision, bench.executor, bench.exclusive)
     return Record(key=job.key, job=job, status="failed", reason=why, provenance=made)
 
 
@@ -221,7 +225,7 @@ def _run(job: Job, bench: Bench) -> Record:
             )
         },
         notes=dict(plan.notes),
-        provenance=provenance(device, protocol.precision, bench.executor),
+        provenance=provenance(device, protocol.precision, bench.executor, bench.exclusive),
     )
 
 
@@ -258,7 +262,7 @@ def prepare(job: Job, bench: Bench, last: str | None = None) -> tuple[list[Artef
         made, reused = bench.artefacts.ensure(
             spec,
             lambda spec=spec: _make(spec, job, method, artefacts, bench),  # type: ignore[misc]
-            provenance(bench.device, job.protocol.precision, bench.executor),
+            provenance(bench.device, job.protocol.precision, bench.executor, bench.exclusive),
         )
         artefacts[spec.kind] = made
         _checkpoint(bench, digest).remove()
@@ -429,7 +433,7 @@ def _measured_speed(
 ) -> str:
     """The key of the speed at these widths on this device, measured if it has not been."""
     precision = job.protocol.precision
-    key = speed.speed_key(job.network, task.classes, task.input_size, widths, precision, bench.executor)
+    key = speed.speed_key(job.network, task.classes, task.input_size, widths, precision, bench.exclusive)
     if not bench.speeds.has_speed(key):
         bench.speeds.put_speed(
             speed.measure(
@@ -441,6 +445,7 @@ def _measured_speed(
                 precision,
                 bench.device,
                 bench.executor,
+                bench.exclusive,
             )
         )
     return key

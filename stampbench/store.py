@@ -68,6 +68,10 @@ class Store:
         """Whether the speed of that key was measured."""
         return (self.root / "speed" / f"{key}.json").exists()
 
+    def speed_keys(self) -> set[str]:
+        """Return the keys of all speed measurements."""
+        return {path.stem for path in (self.root / "speed").glob("*.json")}
+
     def put_speed(self, speed: Speed) -> None:
         """Writes a speed measurement, atomically."""
         write_atomically(self.root / "speed" / f"{speed.key}.json", speed.model_dump_json(indent=1) + "\n")

@@ -16,7 +16,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [os.environ.get("PYTHONP
 def pool(tmp_path_factory):
     """Every job of the tiny suite, run once."""
     from stampbench import runner
-    from stampbench.executors import run_here
+    from stampbench.executors.local import Local
     from stampbench.progress import SilentProgress
     from stampbench.store import Store
     from tests.tiny import JOBS, TINY
@@ -27,5 +27,5 @@ def pool(tmp_path_factory):
         patch.delenv("STAMPBENCH_DATA", raising=False)
         patch.setattr(runner.speed, "ROUNDS", {"train_step": 1, "latency": 1, "inference": 1})
         store = Store(folder / "results")
-        records = run_here(JOBS, TINY, store, SilentProgress())
+        records = Local().run(JOBS, TINY, store, SilentProgress())
         yield store, {record.key: record for record in records}

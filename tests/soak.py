@@ -98,7 +98,13 @@ class Soak:
         os.environ.pop("STAMPBENCH_DATA", None)
         self._cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
         self._nodes = [self._cluster.add_node(num_cpus=1) for _ in range(2)]
-        self._command = [*command(suite, self._results), "--executor", "ray", "--address", self._cluster.address]
+        self._command = [
+            *command(suite, self._results),
+            "--executor",
+            "ray",
+            "--executor-option",
+            f"address={self._cluster.address}",
+        ]
         self._written: dict[Path, int] = {}
 
     def run(self, kills: int, calm: dict[str, Any]) -> None:

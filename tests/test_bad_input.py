@@ -162,12 +162,22 @@ COMMANDS: dict[str, tuple[list[str], tuple[str, ...]]] = {
     "unknown target": (["run", "toy", "--target", "svnh"], ("'svnh'", "did you mean 'svhn'")),
     "unknown seed": (["run", "toy", "--seed", "7"], ("no seed '7'", "known are: 0, 1")),
     "seed in words": (["run", "toy", "--seed", "one"], ("--seed", "integer")),
-    "unknown executor": (["run", "toy", "--executor", "slurm"], ("--executor", "'slurm'", "'ray'")),
-    "an address without Ray": (["run", "toy", "--address", "auto"], ("--address", "--executor ray")),
-    "GPUs without Ray": (["run", "toy", "--gpus-per-job", "1"], ("--gpus-per-job", "--executor ray")),
+    "unknown executor": (["run", "toy", "--executor", "slurm"], ("unknown executor 'slurm'", "in-process, ray")),
+    "an option of another executor": (
+        ["run", "toy", "--executor-option", "address=auto"],
+        ("executor 'in-process'", "address: unknown key"),
+    ),
+    "unknown executor option": (
+        ["run", "toy", "--executor", "ray", "--executor-option", "adress=auto"],
+        ("executor 'ray'", "did you mean 'address'"),
+    ),
+    "executor option without a value": (
+        ["run", "toy", "--executor", "ray", "--executor-option", "address"],
+        ("'address' has no value", "address=VALUE"),
+    ),
     "less than no GPU": (
-        ["run", "toy", "--executor", "ray", "--gpus-per-job", "-1"],
-        ("--gpus-per-job", "or equal to 0"),
+        ["run", "toy", "--executor", "ray", "--executor-option", "gpus_per_job=-1"],
+        ("gpus_per_job", "or equal to 0"),
     ),
     "results in a file": (["run", "toy", "--results", "file"], ("file", "is not a folder")),
     "plan with results in a file": (["plan", "toy", "--results", "file"], ("file", "is not a folder")),

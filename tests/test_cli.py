@@ -4,11 +4,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
-from stampbench import cli, executors, hardware, registry
+from stampbench import cli, hardware, registry
 from stampbench.errors import DataError
+from stampbench.executors.local import Local
 from stampbench.job import Job
 from stampbench.registry import Registry
 from stampbench.store import Store
@@ -52,13 +54,13 @@ QUICK_JOBS = 2 * 2 * (1 + 2)
 
 
 class Runs:
-    """Stands in for the runner: fabricates records, and remembers what it was asked."""
+    """What the executor `FakeExecutor` is to do, and what it was asked."""
 
     def __init__(self) -> None:
-        self.jobs, self.retry, self.failing, self.error = [], None, (), None
+        self.jobs, self.retry, self.queue, self.failing, self.error = [], None, None, (), None
 
-    def __call__(self, jobs, suite, store, observer, retry, seconds_left):
-        self.jobs, self.retry = list(jobs), retry
+    def run(self, queue, jobs, store, observer, retry):
+        self.jobs, self.retry, self.queue = list(jobs), retry, queue
         if self.error is not None:
             raise self.error
         observer.suite_started(len(jobs), 0, None)
@@ -70,11 +72,22 @@ class Runs:
         return []
 
 
+class FakeExecutor(Local):
+    """Fabricates records in the place of the executor that is the default."""
+
+    runs: ClassVar[Runs]
+    queue: str = "short"
+
+    def run(self, jobs, suite, store, observer, retry=False, seconds_left=None):
+        return self.runs.run(self.queue, jobs, store, observer, retry)
+
+
 @pytest.fixture
 def runs(monkeypatch):
-    fake = Runs()
-    monkeypatch.setattr(executors, "run_here", fake)
-    return fake
+    FakeExecutor.runs = Runs()
+    fake = f"{__name__}:FakeExecutor"
+    monkeypatch.setattr(registry, "EXECUTORS", Registry("executor", {"in-process": fake, "queued": fake}))
+    return FakeExecutor.runs
 
 
 @pytest.fixture(autouse=True)
@@ -128,6 +141,11 @@ def test_run_selects(stampbench, runs):
     assert [job.budget.keep for job in runs.jobs] == [0.25, 0.5]
 
 
+def test_run_passes_options_to_the_executor_that_is_named(stampbench, runs):
+    assert stampbench("run", "toy", "--executor", "queued", "--executor-option", "queue=long")[0] == 0
+    assert runs.queue == "long" and len(runs.jobs) == QUICK_JOBS
+
+
 @pytest.mark.parametrize(
     ("arguments", "hint"),
     [
@@ -143,6 +161,8 @@ def test_run_selects(stampbench, runs):
         (["data", "fetch", "cifar11"], "cifar10"),
         (["list", "method"], "methods"),
         (["run", "toy", "--sed", "1"], "--seed"),
+        (["run", "toy", "--executor", "queue"], "did you mean 'queued'?"),
+        (["run", "toy", "--executor", "queued", "--executor-option", "queu=long"], "did you mean 'queue'?"),
     ],
 )
 def test_wrong_usage_ends_with_a_hint_and_2(stampbench, runs, arguments, hint):
@@ -174,7 +194,7 @@ def test_ctrl_c(stampbench, runs):
 
 def test_sigterm_stops_cleanly_and_gives_the_handler_back(stampbench, monkeypatch):
     before = signal.getsignal(signal.SIGTERM)
-    monkeypatch.setattr(executors, "run_here", lambda *_: os.kill(os.getpid(), signal.SIGTERM) or time.sleep(5))
+    monkeypatch.setattr(Local, "run", lambda *_: os.kill(os.getpid(), signal.SIGTERM) or time.sleep(5))
     code, _, err = stampbench("run", "toy")
     assert code == 143 and "resume with the same command" in err
     assert signal.getsignal(signal.SIGTERM) == before
@@ -224,6 +244,7 @@ def test_report_of_all_suites(stampbench):
         ("methods", ["magnitude", "2", "channel", "reference", "Keeps the largest."]),
         ("datasets", ["cifar100", "32×32", "glyphs"]),
         ("networks", ["vgg19", "resnet18"]),
+        ("executors", ["in-process", "ray"]),
         ("suites", ["toy", "quick, paper", "A toy"]),
     ],
 )
@@ -273,7 +294,7 @@ HEAVY = ("torch", "torchvision", "pandas", "matplotlib", "scipy", "sklearn", "py
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["run", "--help"], *(["list", kind] for kind in cli.Kind), ["plan", "toy"]],
+    [["--help"], ["run", "--help"], *(["list", kind] for kind in cli.Listable), ["plan", "toy"]],
     ids=" ".join,
 )
 def test_light_commands_import_nothing_heavy(arguments):

@@ -12,7 +12,7 @@ from stampbench import registry, runner
 from stampbench.artefacts import Artefacts
 from stampbench.contract import Budget, Start
 from stampbench.errors import DataError, UserError
-from stampbench.executors import run_here
+from stampbench.executors.local import Local
 from stampbench.job import Job, LearningRates, Protocol, Reference
 from stampbench.progress import SilentProgress
 from stampbench.runner import Bench, run
@@ -79,8 +79,8 @@ def test_the_same_job_again_gives_the_same_bits(pool, tmp_path, monkeypatch):
 
 def test_a_finished_suite_runs_nothing(pool, monkeypatch):
     store, records = pool
-    monkeypatch.setattr("stampbench.executors.run", lambda *_: pytest.fail("a finished job ran again"))
-    assert run_here(JOBS, TINY, store, SilentProgress()) == []
+    monkeypatch.setattr("stampbench.executors.local.run_job", lambda *_: pytest.fail("a finished job ran again"))
+    assert Local().run(JOBS, TINY, store, SilentProgress()) == []
     assert {r.key for r in store.records()} == set(records)
 
 
@@ -96,11 +96,11 @@ def test_an_interrupted_suite_goes_on_where_it_stopped(pool, tmp_path, monkeypat
         ran.append(job.key)
         return records[job.key]
 
-    monkeypatch.setattr("stampbench.executors.run", fake)
+    monkeypatch.setattr("stampbench.executors.local.run_job", fake)
     with pytest.raises(KeyboardInterrupt):
-        run_here(JOBS, TINY, store, SilentProgress())
+        Local().run(JOBS, TINY, store, SilentProgress())
     assert len(list(store.records())) == 2
-    run_here(JOBS, TINY, store, SilentProgress())
+    Local().run(JOBS, TINY, store, SilentProgress())
     assert {r.key for r in store.records()} == set(records)
     assert [ran.count(job.key) for job in JOBS] == [1, 1, 2] + [1] * (len(JOBS) - 3)
 
@@ -114,18 +114,18 @@ def test_a_diverged_job_is_a_record_and_the_suite_goes_on(tmp_path, monkeypatch)
     wild = JOBS[0].protocol.model_copy(update={"learning_rate": LearningRates(random=1e8, reference=1, target=1)})
     diverging = made_job(protocol=wild.model_copy(update={"epochs": 2}))
     store = Store(tmp_path)
-    first, second = run_here([diverging, JOBS[0]], TINY, store, SilentProgress())
+    first, second = Local().run([diverging, JOBS[0]], TINY, store, SilentProgress())
     assert first.status == "failed"
     assert "DivergedError" in first.reason
     assert second.status == "done"
-    assert run_here([diverging], TINY, store, SilentProgress()) == []
-    assert run_here([diverging], TINY, store, SilentProgress(), retry=True)[0].status == "failed"
+    assert Local().run([diverging], TINY, store, SilentProgress()) == []
+    assert Local().run([diverging], TINY, store, SilentProgress(), retry=True)[0].status == "failed"
 
 
 def test_a_job_without_memory_is_a_record_and_the_suite_goes_on(tmp_path, monkeypatch):
     monkeypatch.setattr(runner.speed, "ROUNDS", {"train_step": 1, "latency": 1, "inference": 1})
     monkeypatch.setattr(registry, "METHODS", registry.Registry("method", registry.METHODS.targets() | TARGETS))
-    first, second = run_here([made_job(method="hungry"), JOBS[0]], TINY, Store(tmp_path), SilentProgress())
+    first, second = Local().run([made_job(method="hungry"), JOBS[0]], TINY, Store(tmp_path), SilentProgress())
     assert (first.status, second.status) == ("failed", "done")
     assert "can't allocate memory" in first.reason
 
@@ -139,17 +139,17 @@ def test_a_full_disk_stops_the_run_and_loses_no_record(pool, tmp_path, monkeypat
         if left[0] < 0:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("stampbench.executors.run", lambda job, _bench: pool[1][job.key])
+    monkeypatch.setattr("stampbench.executors.local.run_job", lambda job, _bench: pool[1][job.key])
     monkeypatch.setattr(os, "fsync", fill)
     with pytest.raises(UserError, match="No space left on device; make room"):
-        run_here(JOBS, TINY, store, SilentProgress())
+        Local().run(JOBS, TINY, store, SilentProgress())
     assert [r.status for r in store.records()] == ["done", "done"]
 
 
 def test_jobs_that_another_process_is_at_come_last(pool, tmp_path, monkeypatch):
     """One of them it has done by then, one it has given up."""
     store, told, records = Store(tmp_path), [], pool[1]
-    monkeypatch.setattr("stampbench.executors.run", lambda job, _bench: records[job.key])
+    monkeypatch.setattr("stampbench.executors.local.run_job", lambda job, _bench: records[job.key])
 
     class Watcher(SilentProgress):
         def note(self, message):
@@ -163,7 +163,7 @@ def test_jobs_that_another_process_is_at_come_last(pool, tmp_path, monkeypatch):
     with ExitStack() as others:
         for job in JOBS[:2]:
             others.enter_context(store.claim(job.key, wait=False))
-        made = run_here(JOBS, TINY, store, Watcher())
+        made = Local().run(JOBS, TINY, store, Watcher())
     assert [r.key for r in made] == [job.key for job in [*JOBS[2:], JOBS[1]]]
     assert told == [f"another process is at {job.label}" for job in JOBS[:2]]
 

@@ -27,8 +27,8 @@ PACKAGES = ("torch", "torchvision", "numpy", "pandas", "pydantic", "torch-prunin
 _GIT_VARIABLES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
 
 
-def provenance(device: torch.device, precision: str, executor: str) -> Provenance:
-    """The provenance of what this process computes now on this device."""
+def provenance(device: torch.device, precision: str, executor: str, exclusive: bool) -> Provenance:
+    """Return the provenance of what this process computes now on this device; for `exclusive` see `Executor`."""
     code, threads = _code(), torch.get_num_threads()
     capability = _capability(device)
     name = device_name(device)
@@ -48,6 +48,7 @@ def provenance(device: torch.device, precision: str, executor: str) -> Provenanc
         constraints_digest=code.constraints_digest,
         deterministic=torch.are_deterministic_algorithms_enabled(),
         cpu_generation=hardware.cpu_generation(),
+        exclusive=exclusive,
     )
 
 

@@ -22,16 +22,16 @@ ROUNDS = {"train_step": 10, "latency": 30, "inference": 10}
 
 
 def speed_key(
-    network: str, classes: int, input_size: int, widths: Mapping[str, int], precision: str, executor: str
+    network: str, classes: int, input_size: int, widths: Mapping[str, int], precision: str, exclusive: bool
 ) -> str:
-    """Names a measurement: speed depends on widths, device, threads, precision, algorithms and torch's build alone.
+    """Name a measurement: speed depends on widths, device, threads, precision, algorithms and torch's build alone.
 
-    Jobs of a Ray cluster may run beside others on their machine, so speeds measured there have names of their own.
+    Where a job does not have its machine to itself, others may slow it down: such speeds have names of their own.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     shape = [network, classes, input_size, dict(widths), precision, TRAIN_BATCH, INFERENCE_BATCH, ROUNDS]
     unusual = [] if torch.are_deterministic_algorithms_enabled() else ["fast"]
-    unusual += ["ray"] if executor == "ray" else []
+    unusual += [] if exclusive else ["shared"]
     return digest_of_json([*shape, device_name(device), torch.get_num_threads(), torch.__version__, *unusual])
 
 
@@ -44,6 +44,7 @@ def measure(
     precision: str,
     device: torch.device,
     executor: str,
+    exclusive: bool,
 ) -> Speed:
     """Times a training step (batch 128) and inference (batches of 1 and 256) of both networks, in turn.
 
@@ -84,7 +85,7 @@ def measure(
     for module in pair:
         module.eval()
     return Speed(
-        key=speed_key(network, classes, input_size, widths, precision, executor),
+        key=speed_key(network, classes, input_size, widths, precision, exclusive),
         network=network,
         classes=classes,
         input_size=input_size,
@@ -95,7 +96,7 @@ def measure(
         latency=timing("latency", 1, infer),
         inference=timing("inference", INFERENCE_BATCH, infer),
         gpu=gpu,
-        provenance=provenance(device, precision, executor),
+        provenance=provenance(device, precision, executor, exclusive),
     )
 
 

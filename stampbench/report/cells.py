@@ -114,8 +114,8 @@ def _measures(record: Record, store: Store) -> dict[str, Any]:
 
 
 def place_of(made: Provenance) -> str:
-    """The device, and whether other jobs may have run beside on its machine."""
-    return f"{made.device} on Ray" if made.executor == "ray" else made.device
+    """Return the device and, where other jobs may have run beside on its machine, the executor that shared it out."""
+    return made.device if made.exclusive else f"{made.device} on {made.executor.capitalize()}"
 
 
 def _summary(group: pd.DataFrame) -> dict[str, Any]:

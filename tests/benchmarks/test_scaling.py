@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from stampbench.cluster import run_on_ray
-from stampbench.executors import run_here
+from stampbench.executors.base import Executor
+from stampbench.executors.local import Local
+from stampbench.executors.ray import Ray
 from stampbench.progress import SilentProgress
 from stampbench.store import Store
 from stampbench.store import _parsed as parsed_files
@@ -44,17 +45,17 @@ def test_jobs_on_ray_against_one_process(address: str, tmp_path: Path, rounds: i
         for seed in range(10)
     ]
 
-    def through(runs: Callable[..., Any], **options: Any) -> Callable[[], None]:
+    def through(executor: Executor) -> Callable[[], None]:
         numbers = itertools.count()
 
         def work() -> None:
-            store = Store(tmp_path / f"{runs.__name__}-{next(numbers)}")
-            records = runs(jobs, TINY, store, SilentProgress(), **options)
+            store = Store(tmp_path / f"{executor.name}-{next(numbers)}")
+            records = executor.run(jobs, TINY, store, SilentProgress())
             assert [record.status for record in records] == ["done"] * len(jobs)
 
         return work
 
-    pair = through(run_on_ray, address=address), through(run_here)
+    pair = through(Ray(address=address, gpus_per_job=0)), through(Local())
     compare(benchmark, *pair, rounds, what=f"{len(jobs)} jobs on Ray", reference="in one process", jobs=len(jobs))
 
 

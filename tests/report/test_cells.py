@@ -4,7 +4,7 @@ import pytest
 
 from stampbench import registry
 from stampbench.contract import Start
-from stampbench.report.cells import cell_frame, job_frame, options_in_words, speed_up
+from stampbench.report.cells import cell_frame, job_frame, options_in_words, place_of, speed_up
 from stampbench.store import Store
 from tests import factories
 
@@ -103,3 +103,20 @@ def test_speed_ups_come_from_the_store_and_are_one_for_the_dense_network(store: 
     frame = job_frame([dense, pruned], store)
     assert list(frame["train_speed_up"]) == [1.0, 1.5]
     assert list(frame["inference_speed_up"]) == [1.0, 4.0]
+
+
+@pytest.mark.parametrize(
+    ("executor", "exclusive", "place"),
+    [
+        ("in-process", True, "Toy"),
+        ("slurm", True, "Toy"),
+        ("ray", False, "Toy on Ray"),
+        ("slurm", False, "Toy on Slurm"),
+    ],
+)
+def test_a_machine_that_jobs_share_is_a_place_of_its_own(executor: str, exclusive: bool, place: str) -> None:
+    assert place_of(factories.provenance(device="Toy", executor=executor, exclusive=exclusive)) == place
+
+
+def test_records_without_a_word_on_it_had_their_machine_to_themselves() -> None:
+    assert factories.provenance().exclusive

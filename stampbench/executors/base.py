@@ -1,0 +1,85 @@
+"""What every executor is: options, what is known of its machines, and one function that runs jobs."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from typing import ClassVar
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from stampbench import registry
+from stampbench.artefacts import Artefacts
+from stampbench.data import packed
+from stampbench.errors import UserError
+from stampbench.job import Job
+from stampbench.progress import Observer
+from stampbench.record import Record
+from stampbench.runner import Bench
+from stampbench.store import Store
+from stampbench.suite import Suite, mistakes
+
+
+class Executor(BaseModel, ABC):
+    """A way to run jobs. Its fields are its options, as `--executor-option FIELD=VALUE` sets them.
+
+    `exclusive` says whether a job has its machine to itself: if not, its seconds and speeds are kept apart from others.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    name: ClassVar[str]
+    exclusive: ClassVar[bool]
+
+    @property
+    @abstractmethod
+    def cuda(self) -> bool:
+        """Whether jobs run on CUDA devices, which decides on the default preset and precision."""
+
+    @abstractmethod
+    def run(
+        self,
+        jobs: Sequence[Job],
+        suite: Suite,
+        store: Store,
+        observer: Observer,
+        retry: bool = False,
+        seconds_left: float | None = None,
+    ) -> list[Record]:
+        """Run the jobs that are `missing`, store each record as its job ends, and return the new records.
+
+        `seconds_left` is an estimate for the observer. Raises `UserError` for missing data and for wrong options, and
+        `KeyboardInterrupt` after Ctrl-C; what is stored by then stays.
+        """
+
+
+def executor_of(name: str, settings: Iterable[str]) -> Executor:
+    """Return the executor of that name with its options set by texts "key=value".
+
+    Raises `UserError` for an unknown name and for options that the executor does not take.
+    """
+    executor: type[Executor] = registry.EXECUTORS.load(name)
+    values = {}
+    for text in settings:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise UserError(f"executor option {text!r} has no value; write it as {text}=VALUE")
+        values[key] = value
+    try:
+        return executor.model_validate(values)
+    except ValidationError as error:
+        reasons = mistakes(error, set(executor.model_fields))
+        raise UserError(f"options of executor {name!r} are refused:\n{reasons}") from error
+
+
+def missing(jobs: Sequence[Job], store: Store, retry: bool) -> list[Job]:
+    """Return the jobs that have no record or, with `retry`, those whose record is not done."""
+    found = store.of(jobs)
+    return [job for job in jobs if job.key not in found or (retry and found[job.key].status != "done")]
+
+
+def bench_of(suite: Suite, store: Store, observer: Observer, executor: Executor) -> Bench:
+    """Return what jobs run on in this process: its first CUDA device if it has one, else the CPU."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    artefacts = Artefacts(store.artefacts, packed.cache_root() / "artefacts")
+    return Bench(store, artefacts, suite.datasets, device, observer, executor.name, executor.exclusive)

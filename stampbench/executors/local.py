@@ -1,0 +1,78 @@
+"""The executor of one machine: jobs run in this process, one after another."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from stampbench import hardware
+from stampbench.data import packed
+from stampbench.executors.base import Executor, bench_of, missing
+from stampbench.files import lock
+from stampbench.job import Job
+from stampbench.progress import Observer
+from stampbench.record import Record
+from stampbench.runner import Bench
+from stampbench.runner import run as run_job
+from stampbench.store import Store
+from stampbench.suite import Suite
+
+
+class Local(Executor):
+    """Run jobs in this process, one after another; each has the device to itself."""
+
+    name = "in-process"
+    exclusive = True
+
+    @property
+    def cuda(self) -> bool:
+        """Whether this machine has a CUDA device."""
+        return hardware.cuda_device_count() > 0
+
+    def run(
+        self,
+        jobs: Sequence[Job],
+        suite: Suite,
+        store: Store,
+        observer: Observer,
+        retry: bool = False,
+        seconds_left: float | None = None,
+    ) -> list[Record]:
+        """Run the missing jobs; see `Executor`. Jobs that another process runs are looked at again at the end."""
+        waiting = missing(jobs, store, retry)
+        observer.suite_started(len(jobs), len(jobs) - len(waiting), seconds_left)
+        bench = bench_of(suite, store, observer, self)
+        records = []
+        for wait in (False, True):
+            for job in list(waiting):
+                with store.claim(job.key, wait) as mine:
+                    if not mine:
+                        observer.note(f"another process is at {job.label}")
+                        continue
+                    waiting.remove(job)
+                    if not missing([job], store, retry):
+                        observer.job_finished(store.of([job])[job.key])
+                        continue
+                    observer.job_started(job)
+                    with _whole_device(bench):
+                        record = run_job(job, bench)
+                    store.put(record)
+                    observer.job_finished(record)
+                    records.append(record)
+        return records
+
+
+@contextmanager
+def _whole_device(bench: Bench) -> Iterator[None]:
+    """Hold the device against other runs on this machine: two at once would spoil each other's times."""
+    device = os.environ.get("CUDA_VISIBLE_DEVICES", "0") if bench.device.type == "cuda" else ""
+    path = packed.cache_root() / ".locks" / f"{platform.node()}-{bench.device.type}{device}"
+    with lock(path, wait=False) as mine:
+        if mine:
+            yield
+            return
+    bench.observer.note("waiting for the device, which another run holds")
+    with lock(path):
+        yield

@@ -1,0 +1,206 @@
+"""The executor of a Ray cluster: orders become Ray tasks, artefacts lie in Ray's object store."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from pydantic import Field
+
+from stampbench import hardware
+from stampbench.errors import UserError
+from stampbench.executors.base import Executor, bench_of, missing
+from stampbench.executors.scheduler import Death, Scheduler
+from stampbench.executors.worker import Files, Order, Outcome, WorkerSettings, work
+from stampbench.job import Job
+from stampbench.measure.provenance import ROOT
+from stampbench.progress import Observer, SilentProgress
+from stampbench.record import Record
+from stampbench.store import Store
+from stampbench.suite import Suite
+
+_LOOK_SECONDS, _CONNECT_SECONDS = 0.2, 10
+
+
+def _gpus_here() -> int:
+    return int(hardware.cuda_device_count() > 0)
+
+
+class Ray(Executor):
+    """Run jobs on the Ray cluster at `address` or, without one, on a cluster started on this machine for the run.
+
+    A job occupies as many CPUs as its protocol has threads, and `gpus_per_job` GPUs: by default 1 if this machine has
+    one, else 0.
+    """
+
+    name = "ray"
+    exclusive = False
+    address: str | None = None
+    gpus_per_job: int = Field(default_factory=_gpus_here, ge=0)
+
+    @property
+    def cuda(self) -> bool:
+        """Whether a job has a GPU."""
+        return self.gpus_per_job > 0
+
+    def run(
+        self,
+        jobs: Sequence[Job],
+        suite: Suite,
+        store: Store,
+        observer: Observer,
+        retry: bool = False,
+        seconds_left: float | None = None,
+    ) -> list[Record]:
+        """Run the missing jobs; see `Executor` and `Scheduler.run`. Raises `UserError` also where there is no Ray."""
+        waiting = missing(jobs, store, retry)
+        observer.suite_started(len(jobs), len(jobs) - len(waiting), seconds_left)
+        bench = bench_of(suite, store, observer, self)
+        with connected(self.address) as ray:
+            return Scheduler(RayCluster(ray, self.gpus_per_job, observer), bench, store, retry).run(waiting)
+
+
+class RayCluster:
+    """The scheduler's `Cluster` in terms of Ray: tasks, object references, nodes."""
+
+    def __init__(self, ray: Any, gpus: int, observer: Observer) -> None:
+        self._ray, self._gpus, self._observer = ray, gpus, observer
+        self._mailbox = ray.remote(_Mailbox).options(num_cpus=0, scheduling_strategy=_this_node(ray)).remote()
+        self._work = ray.remote(_work)
+        self._artefacts: dict[str, Any] = {}
+        self._flights: dict[Any, Order] = {}
+
+    def slots(self, job: Job) -> int:
+        """Return how many such jobs the nodes that are alive hold at once."""
+        size = self._resources(job)
+        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        return sum(min(int(node.get(name, 0) // amount) for name, amount in size.items()) for node in nodes)
+
+    def size(self, job: Job) -> str:
+        """Return the CPUs and GPUs of one job in words."""
+        return " and ".join(f"{amount} {name}" for name, amount in self._resources(job).items())
+
+    def _resources(self, job: Job) -> dict[str, int]:
+        amounts = {"CPU": job.protocol.threads, "GPU": self._gpus}
+        return {name: amount for name, amount in amounts.items() if amount}
+
+    def share(self, digest: str, files: Files) -> None:
+        """Put the files into Ray's object store."""
+        self._artefacts[digest] = self._ray.put(files)
+
+    def submit(self, order: Order, settings: WorkerSettings) -> None:
+        """Start a task for the order."""
+        # In a mapping, as a node whose driver is killed keeps a task's own arguments in memory for ever (ray#64627).
+        artefacts = {digest: self._artefacts[digest] for digest in order.needs}
+        # Ray's own retries would be silent, and would repeat a job that raises.
+        options = {"num_cpus": order.job.protocol.threads, "num_gpus": self._gpus, "max_retries": 0}
+        task = self._work.options(**options).remote(order, settings, self._gpus > 0, self._mailbox, artefacts)
+        self._flights[task] = order
+
+    def collect(self) -> list[tuple[Order, Outcome | Death]]:
+        """Wait a moment, pass on what is in the mailbox, and return what has ended."""
+        ended, _ = self._ray.wait(list(self._flights), timeout=_LOOK_SECONDS) if self._flights else ([], [])
+        for name, arguments in self._ray.get(self._mailbox.take.remote()):
+            getattr(self._observer, name)(*arguments)
+        return [(self._flights.pop(task), self._end(task)) for task in ended]
+
+    def _end(self, task: Any) -> Outcome | Death:
+        try:
+            outcome: Outcome = self._ray.get(task)
+            return outcome
+        except self._ray.exceptions.RayTaskError:
+            raise
+        except self._ray.exceptions.RayError as error:
+            how = type(error).__name__
+            return Death(how, suspect=how != "NodeDiedError")
+
+
+def _work(order: Order, settings: WorkerSettings, cuda: bool, mailbox: Any, artefacts: Mapping[str, Any]) -> Outcome:
+    """Carry out an order in a Ray worker; `artefacts` has the references, which a node fetches where it needs them."""
+    device = torch.device("cuda" if cuda else "cpu")
+    return work(order, settings, device, _Post(mailbox), lambda digest: fetched(artefacts[digest]))
+
+
+def fetched(reference: Any) -> Any:
+    """Wait for an object in a thread: while a worker's main thread waits, Ray lends its CPU to another job."""
+    import ray
+
+    with ThreadPoolExecutor(1) as waiting:
+        return waiting.submit(ray.get, reference).result()
+
+
+class _Mailbox:
+    """An actor that keeps what workers tell, until the driver asks."""
+
+    def __init__(self) -> None:
+        self._messages: list[tuple[str, tuple[Any, ...]]] = []
+
+    def put(self, name: str, *arguments: Any) -> None:
+        self._messages.append((name, arguments))
+
+    def take(self) -> list[tuple[str, tuple[Any, ...]]]:
+        taken, self._messages = self._messages, []
+        return taken
+
+
+class _Post(SilentProgress):
+    """An observer that writes the names and arguments of its calls to the mailbox, and waits for no answer."""
+
+    def __init__(self, mailbox: Any) -> None:
+        self._mailbox = mailbox
+
+    def artefact_started(self, label: str) -> None:
+        self._mailbox.put.remote("artefact_started", label)
+
+    def artefact_finished(self, label: str) -> None:
+        self._mailbox.put.remote("artefact_finished", label)
+
+    def epoch(self, label: str, epoch: int, epochs: int, loss: float, accuracy: float) -> None:
+        self._mailbox.put.remote("epoch", label, epoch, epochs, loss, accuracy)
+
+    def note(self, message: str) -> None:
+        self._mailbox.put.remote("note", message)
+
+
+@contextmanager
+def connected(address: str | None) -> Iterator[Any]:
+    """Connect to the cluster at `address`, or to one started here, and leave it at the end; yields the module `ray`."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        import ray
+    except ImportError as error:
+        raise UserError("executor 'ray' needs Ray; install it: pip install 'stampbench[ray]'") from error
+    # A source tree that is not installed is found where the driver has it, if the nodes share that folder.
+    paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    options = {"runtime_env": {"env_vars": {"PYTHONPATH": paths}}, "log_to_driver": False, "logging_level": "error"}
+    terminate = signal.getsignal(signal.SIGTERM)
+    try:
+        _reach(address)
+        ray.init(address or "local", **options, **({} if address else {"include_dashboard": False}))
+    except (ConnectionError, OSError, ValueError, RuntimeError) as error:
+        raise UserError(f"no Ray cluster at {address or 'this machine'}: {error}") from error
+    # Ray puts a handler of its own in the place of the command line's.
+    signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def _reach(address: str | None) -> None:
+    """Raise `OSError` for a HOST:PORT that nobody listens at: Ray itself would try for minutes."""
+    host, _, port = (address or "").rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()
+
+
+def _this_node(ray: Any) -> Any:
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)

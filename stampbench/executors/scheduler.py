@@ -1,0 +1,204 @@
+"""Orders for a cluster of any kind: first the artefacts, each once, then the jobs that rest on them.
+
+Only this process touches the pool of records: workers send back what they made, and keep their node's own cache.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Protocol
+
+from stampbench.artefacts import digest_of_spec
+from stampbench.errors import UserError
+from stampbench.executors.base import missing
+from stampbench.executors.drain import Drain, draining
+from stampbench.executors.worker import Files, Order, Outcome, WorkerSettings, files_of
+from stampbench.job import Job
+from stampbench.measure.provenance import source_digest
+from stampbench.record import Record, Speed
+from stampbench.runner import Bench, failed, method_of, needed_artefacts
+from stampbench.store import Store
+
+# An order that has cost so many workers their lives is given up.
+DEATHS = 4
+
+
+@dataclass(frozen=True)
+class Death:
+    """A worker that ended without an outcome: how it died, and whether its order may be the cause."""
+
+    how: str
+    suspect: bool
+
+
+class Cluster(Protocol):
+    """What the scheduler asks of a cluster."""
+
+    def slots(self, job: Job) -> int:
+        """Return how many orders of this job's size the machines that are alive hold at once."""
+        ...
+
+    def size(self, job: Job) -> str:
+        """Return in words what one order of this job occupies: "2 CPU and 1 GPU"."""
+        ...
+
+    def share(self, digest: str, files: Files) -> None:
+        """Put an artefact's files where every worker can fetch them."""
+        ...
+
+    def submit(self, order: Order, settings: WorkerSettings) -> None:
+        """Start an order whose needs are all shared; return at once."""
+        ...
+
+    def collect(self) -> Sequence[tuple[Order, Outcome | Death]]:
+        """Wait a moment, pass on what workers told the observer, and return the orders that have ended."""
+        ...
+
+
+class Scheduler:
+    """Runs jobs on a cluster: knows what waits, what is in flight, what died how often and what came back."""
+
+    def __init__(self, cluster: Cluster, bench: Bench, store: Store, retry: bool) -> None:
+        self._cluster, self._bench, self._store, self._retry = cluster, bench, store, retry
+        self._waiting: list[Order] = []
+        self._in_flight = 0
+        self._shared: set[str] = set()
+        self._claims: dict[str, ExitStack] = {}
+        self._deaths: Counter[str] = Counter()
+        self._records: list[Record] = []
+
+    def run(self, jobs: Sequence[Job]) -> list[Record]:
+        """Run the jobs and return their records.
+
+        The first Ctrl-C lets the jobs in flight end and starts no more; if it left any, `KeyboardInterrupt` is raised.
+        Raises `UserError` where no machine has room for a job, and where a worker refuses an order.
+        """
+        self._waiting = self._orders(jobs)
+        try:
+            with draining(self._bench.observer.note) as drain:
+                self._work_off(drain)
+        finally:
+            for claim in self._claims.values():
+                claim.close()
+        if self._waiting:
+            raise KeyboardInterrupt
+        return self._records
+
+    def _work_off(self, drain: Drain) -> None:
+        while self._in_flight or (self._waiting and not drain.asked):
+            if not drain.asked:
+                self._submit_what_fits()
+            for order, end in self._cluster.collect():
+                self._in_flight -= 1
+                if isinstance(end, Death):
+                    self._died(order, end)
+                else:
+                    self._keep(order, end)
+
+    def _orders(self, jobs: Sequence[Job]) -> list[Order]:
+        """Return the artefacts that are not at hand, once each, then the jobs; share what is at hand."""
+        makings: dict[str, Order] = {}
+        runs = []
+        for job in jobs:
+            specs = needed_artefacts(job, method_of(job), self._bench.custom, self._bench.artefacts)
+            digests = tuple(digest_of_spec(spec) for spec in specs)
+            for index, digest in enumerate(digests):
+                if not self._share(digest):
+                    makings.setdefault(digest, Order(job, digest, digests[:index]))
+            runs.append(Order(job, None, digests))
+        return [*makings.values(), *runs]
+
+    def _share(self, digest: str) -> bool:
+        """Share an artefact once; return whether it is at hand."""
+        if digest not in self._shared and (folder := self._bench.artefacts.held(digest)):
+            self._cluster.share(digest, files_of(folder))
+            self._shared.add(digest)
+        return digest in self._shared
+
+    def _submit_what_fits(self) -> None:
+        slots = self._slots()
+        while self._in_flight < slots:
+            order = next((order for order in self._waiting if self._shared.issuperset(order.needs)), None)
+            if order is None:
+                return
+            self._waiting.remove(order)
+            if order.artefact or self._claim(order.job):
+                self._cluster.submit(order, self._settings())
+                self._in_flight += 1
+
+    def _slots(self) -> int:
+        """Return how many orders may be in flight. Raises `UserError` where there is no room, now and in flight."""
+        if not self._waiting:
+            return 0
+        job = self._waiting[0].job
+        slots = self._cluster.slots(job)
+        if not slots and not self._in_flight:
+            size = self._cluster.size(job)
+            raise UserError(f"no node of the cluster has the {size} that a job takes; add one and run again")
+        return slots
+
+    def _settings(self) -> WorkerSettings:
+        bench = self._bench
+        speeds = frozenset(self._store.speed_keys())
+        return WorkerSettings(bench.executor, bench.exclusive, bench.custom, source_digest(), speeds)
+
+    def _claim(self, job: Job) -> bool:
+        """Take the job, unless another process is at it or has done it by now."""
+        claim = ExitStack()
+        if not claim.enter_context(self._store.claim(job.key, wait=False)):
+            self._bench.observer.note(f"another process is at {job.label}; it is left to it")
+            return False
+        if not missing([job], self._store, self._retry):
+            claim.close()
+            self._bench.observer.job_finished(self._store.of([job])[job.key])
+            return False
+        self._claims[job.key] = claim
+        self._bench.observer.job_started(job)
+        return True
+
+    def _release(self, order: Order) -> None:
+        if claim := self._claims.pop(order.key, None):
+            claim.close()
+
+    def _died(self, order: Order, death: Death) -> None:
+        """Let the order start anew, unless it has cost too many workers their lives."""
+        self._release(order)
+        self._deaths[order.key] += death.suspect
+        if self._deaths[order.key] >= DEATHS:
+            self._give_up(order, f"its worker died {DEATHS} times, last of {death.how}")
+        else:
+            self._bench.observer.note(f"the worker of {order.label} died ({death.how}); it starts anew")
+            self._waiting.insert(0, order)
+
+    def _keep(self, order: Order, outcome: Outcome) -> None:
+        """Store what a worker sent back."""
+        if outcome.refusal:
+            raise UserError(outcome.refusal)
+        if outcome.failure:
+            self._give_up(order, outcome.failure)
+        elif order.artefact:
+            self._bench.artefacts.receive(order.artefact, outcome.files)
+            self._share(order.artefact)
+        else:
+            for speed in outcome.speeds:
+                self._store.put_speed(Speed.model_validate_json(speed))
+            self._put(order, Record.model_validate_json(outcome.record or ""))
+
+    def _give_up(self, order: Order, why: str) -> None:
+        """Make a job a failed record; with an artefact, give up all that rests on it."""
+        if order.artefact is None:
+            self._put(order, failed(order.job, why, self._bench))
+            return
+        resting = [other for other in self._waiting if order.artefact in other.needs]
+        self._waiting = [other for other in self._waiting if order.artefact not in other.needs]
+        for other in resting:
+            self._give_up(other, f"{order.label}: {why}")
+
+    def _put(self, order: Order, record: Record) -> None:
+        self._store.put(record)
+        self._release(order)
+        self._bench.observer.job_finished(record)
+        self._records.append(record)

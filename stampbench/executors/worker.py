@@ -1,0 +1,118 @@
+"""An order and what a worker of any cluster makes of it: a job's record, or an artefact's files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from stampbench.artefacts import Artefacts
+from stampbench.data import packed
+from stampbench.data.catalogue import CustomDataset
+from stampbench.errors import UserError
+from stampbench.job import Job
+from stampbench.measure.provenance import source_digest
+from stampbench.progress import Observer
+from stampbench.record import Speed
+from stampbench.runner import Bench, prepare, reason
+from stampbench.runner import run as run_job
+
+Files = Mapping[str, bytes]
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a worker is to do: run the job or, with an `artefact` (a digest), make that artefact of the job.
+
+    `needs` names the artefacts, by digest, that must be at hand before.
+    """
+
+    job: Job
+    artefact: str | None
+    needs: tuple[str, ...]
+
+    @property
+    def key(self) -> str:
+        """The key of the job's record, or the artefact's digest."""
+        return self.artefact or self.job.key
+
+    @property
+    def label(self) -> str:
+        """The order in words."""
+        return f"artefact {self.artefact} of {self.job.label}" if self.artefact else self.job.label
+
+
+@dataclass(frozen=True)
+class WorkerSettings:
+    """What the driver tells a worker beside its order: what it would otherwise find in the pool or the suite file.
+
+    `source` is the digest of the driver's sources, `speeds` holds the keys of the speeds that are measured already.
+    """
+
+    executor: str
+    exclusive: bool
+    custom: Mapping[str, CustomDataset]
+    source: str
+    speeds: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a worker sends back: a record and new speeds as JSON, or an artefact's files, or why there is neither.
+
+    A `failure` is the order's own, a `refusal` ends the whole run.
+    """
+
+    record: str | None = None
+    speeds: Sequence[str] = ()
+    files: Files = field(default_factory=dict)
+    failure: str | None = None
+    refusal: str | None = None
+
+
+def work(
+    order: Order, settings: WorkerSettings, device: torch.device, observer: Observer, fetch: Callable[[str], Files]
+) -> Outcome:
+    """Carry out an order on this machine; `fetch` returns the files of an artefact that its cache lacks."""
+    if settings.source != source_digest():
+        return Outcome(refusal="a node of the cluster has other sources of stampbench; install the same on all")
+    cache = packed.cache_root() / "artefacts"
+    speeds = _Speeds(settings.speeds)
+    bench = Bench(
+        speeds, Artefacts(cache, cache), settings.custom, device, observer, settings.executor, settings.exclusive
+    )
+    try:
+        for digest in order.needs:
+            if bench.artefacts.held(digest) is None:
+                bench.artefacts.receive(digest, fetch(digest))
+        if order.artefact is None:
+            record = run_job(order.job, bench)
+            return Outcome(record.model_dump_json(), [speed.model_dump_json() for speed in speeds.new])
+        prepare(order.job, bench, order.artefact)
+        folder = bench.artefacts.held(order.artefact)
+        assert folder is not None
+        return Outcome(files=files_of(folder))
+    except UserError as error:
+        return Outcome(refusal=str(error))
+    except Exception as error:
+        return Outcome(failure=reason(error))
+
+
+def files_of(folder: Path) -> Files:
+    """Return the contents of a folder's files by name."""
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+class _Speeds:
+    """The speeds that the driver knows of, and those measured here."""
+
+    def __init__(self, known: frozenset[str]) -> None:
+        self._known, self.new = known, list[Speed]()
+
+    def has_speed(self, key: str) -> bool:
+        return key in self._known
+
+    def put_speed(self, speed: Speed) -> None:
+        self.new.append(speed)
