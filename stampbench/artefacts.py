@@ -47,7 +47,7 @@ class Artefacts:
 
         A damaged one is set aside and made anew.
         """
-        with lock(self.cache / ".locks" / digest_of_spec(spec)):
+        with lock(self.cache / ".locks" / spec.digest):
             while folder := self.folder(spec):
                 try:
                     return self.load(spec), True
@@ -71,7 +71,7 @@ class Artefacts:
         """The artefact, on the CPU. Raises `UserError` if it is missing, `DamagedError` if it is damaged."""
         folder = self.folder(spec)
         if folder is None:
-            raise UserError(f"artefact {digest_of_spec(spec)} ({spec.kind} on {spec.dataset}) has not been made")
+            raise UserError(f"artefact {spec.digest} ({spec.kind} on {spec.dataset}) has not been made")
         held = _description(folder)
         try:
             tensors = load_file(folder / _TENSORS)
@@ -83,7 +83,7 @@ class Artefacts:
 
     def folder(self, spec: ArtefactSpec) -> Path | None:
         """Where it lies, or None."""
-        return self.held(digest_of_spec(spec))
+        return self.held(spec.digest)
 
     def held(self, digest: str) -> Path | None:
         """Where the artefact of that digest lies, or None."""
@@ -106,7 +106,7 @@ class Artefacts:
             notes=dict(artefact.notes),
             provenance=provenance,
         )
-        with whole_folder(self.cache / digest_of_spec(spec)) as folder:
+        with whole_folder(self.cache / spec.digest) as folder:
             save_file(tensors, folder / _TENSORS)
             (folder / _DESCRIPTION).write_text(description.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
@@ -116,15 +116,10 @@ def _description(folder: Path) -> Description:
         held = Description.model_validate_json((folder / _DESCRIPTION).read_bytes())
     except (OSError, ValidationError) as error:
         raise _damaged(folder, str(error)) from error
-    if digest_of_spec(held.spec) != folder.name:
+    if held.spec.digest != folder.name:
         raise _damaged(folder, "it is another artefact")
     return held
 
 
 def _damaged(folder: Path, why: str) -> DamagedError:
     return DamagedError(f"{folder} is damaged ({why})", "remove it and run again to have it made anew")
-
-
-def digest_of_spec(spec: ArtefactSpec) -> str:
-    """The artefact's name: 16 hexadecimal digits of its spec's canonical JSON."""
-    return spec.digest

@@ -13,14 +13,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from stampbench.artefacts import Artefacts, digest_of_spec
+from stampbench.artefacts import Artefacts
 from stampbench.contract import ArtefactSpec
 from stampbench.data import catalogue, packed
 from stampbench.data.catalogue import CustomDataset
 from stampbench.data.split import drawn_rows
 from stampbench.errors import UserError
 from stampbench.job import Job
-from stampbench.runner import method_of, needed_artefacts
+from stampbench.running.preparing import method_of, needed_artefacts
 from stampbench.seeding import artefact_seed
 
 CACHE, SUMS, PART = "cache", "SHA256SUMS", "part-"
@@ -49,8 +49,8 @@ def needs_of(jobs: Sequence[Job], custom: Mapping[str, CustomDataset], artefacts
         for spec in needed_artefacts(job, method_of(job), custom, artefacts):
             if folder := artefacts.folder(spec):
                 needs.folders.add(folder)
-            elif digest_of_spec(spec) not in needs.unmade:
-                needs.unmade[digest_of_spec(spec)] = spec
+            elif spec.digest not in needs.unmade:
+                needs.unmade[spec.digest] = spec
                 needs.add_images(spec.dataset, spec.recipe["images"], spec.seed, custom)
     return needs
 

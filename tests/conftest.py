@@ -15,8 +15,8 @@ os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [os.environ.get("PYTHONP
 @pytest.fixture(scope="session")
 def pool(tmp_path_factory):
     """Every job of the tiny suite, run once."""
-    from stampbench import runner
     from stampbench.executors.local import Local
+    from stampbench.measure import speed
     from stampbench.progress import SilentProgress
     from stampbench.store import Store
     from tests.tiny import JOBS, TINY
@@ -25,7 +25,7 @@ def pool(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STAMPBENCH_CACHE", str(folder / "cache"))
         patch.delenv("STAMPBENCH_DATA", raising=False)
-        patch.setattr(runner.speed, "ROUNDS", {"train_step": 1, "latency": 1, "inference": 1})
+        patch.setattr(speed, "ROUNDS", {"train_step": 1, "latency": 1, "inference": 1})
         store = Store(folder / "results")
         records = Local().run(JOBS, TINY, store, SilentProgress())
         yield store, {record.key: record for record in records}

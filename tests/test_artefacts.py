@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from stampbench.artefacts import Artefacts, digest_of_spec
+from stampbench.artefacts import Artefacts
 from stampbench.contract import Artefact, ArtefactSpec
 from stampbench.errors import UserError
 from tests import factories
@@ -60,17 +60,17 @@ def test_another_spec_is_another_artefact(kept, change):
 def test_those_of_the_pool_are_read_and_new_ones_go_to_the_cache(kept):
     kept.ensure(spec(), numbers, factories.provenance())
     kept.pool.mkdir()
-    (kept.cache / digest_of_spec(spec())).rename(kept.pool / digest_of_spec(spec()))
+    (kept.cache / spec().digest).rename(kept.pool / spec().digest)
     assert kept.ensure(spec(), lambda: pytest.fail("made twice"), factories.provenance())[1]
     kept.ensure(spec(seed=1), numbers, factories.provenance())
-    assert [path.name for path in kept.pool.iterdir()] == [digest_of_spec(spec())]
-    assert {path.name for path in kept.cache.iterdir()} - {".locks"} == {digest_of_spec(spec(seed=1))}
+    assert [path.name for path in kept.pool.iterdir()] == [spec().digest]
+    assert {path.name for path in kept.cache.iterdir()} - {".locks"} == {spec(seed=1).digest}
 
 
 @pytest.mark.parametrize("name", ["tensors.safetensors", "artefact.json"])
 def test_a_truncated_file_is_refused_with_what_to_do(kept, name):
     kept.ensure(spec(), numbers, factories.provenance())
-    path = kept.cache / digest_of_spec(spec()) / name
+    path = kept.cache / spec().digest / name
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(UserError, match="remove it"):
         kept.load(spec())
@@ -85,7 +85,7 @@ def spoiled(path: Path, how: str) -> None:
 @pytest.mark.parametrize("how", ["truncated", "empty", "garbage"])
 def test_a_damaged_one_is_set_aside_told_and_made_anew(kept, name, how, caplog):
     kept.ensure(spec(), numbers, factories.provenance())
-    folder = kept.cache / digest_of_spec(spec())
+    folder = kept.cache / spec().digest
     spoiled(folder / name, how)
     made, reused = kept.ensure(spec(), numbers, factories.provenance())
     assert not reused and torch.equal(made.tensors["w"], torch.arange(8.0))
@@ -96,7 +96,7 @@ def test_a_damaged_one_is_set_aside_told_and_made_anew(kept, name, how, caplog):
 
 def test_one_under_another_name_is_damaged(kept):
     kept.ensure(spec(), numbers, factories.provenance())
-    (kept.cache / digest_of_spec(spec())).replace(kept.cache / digest_of_spec(spec(seed=1)))
+    (kept.cache / spec().digest).replace(kept.cache / spec(seed=1).digest)
     with pytest.raises(UserError, match="another artefact"):
         kept.load(spec(seed=1))
 
@@ -116,7 +116,7 @@ def test_two_that_want_the_same_make_it_once(kept):
 
 def test_what_another_machine_sent_is_kept_and_looked_at(kept, tmp_path):
     kept.ensure(spec(), numbers, factories.provenance())
-    folder = kept.held(digest_of_spec(spec()))
+    folder = kept.held(spec().digest)
     files = {path.name: path.read_bytes() for path in folder.iterdir()}
     here = Artefacts(tmp_path / "here", tmp_path / "here")
     here.receive(folder.name, files)
@@ -131,7 +131,7 @@ def test_changed_tensors_are_noticed(kept):
     from safetensors.torch import save_file
 
     kept.ensure(spec(), numbers, factories.provenance())
-    path = kept.cache / digest_of_spec(spec()) / "tensors.safetensors"
+    path = kept.cache / spec().digest / "tensors.safetensors"
     save_file({"w": torch.zeros(8), "n": torch.tensor(3)}, path)
     with pytest.raises(UserError, match="not those described"):
         kept.load(spec())

@@ -5,13 +5,12 @@ from pathlib import Path
 import pytest
 
 from stampbench import registry, suite
-from stampbench.artefacts import digest_of_spec
 from stampbench.contract import Start
 from stampbench.data.catalogue import resolve
 from stampbench.errors import DataError, SuiteError, UserError
 from stampbench.pretraining import spec_of
 from stampbench.registry import Registry
-from stampbench.runner import method_of
+from stampbench.running.preparing import method_of
 from tests import factories
 
 SUITES = sorted((Path(suite.__file__).parents[1] / "suites").glob("*.toml"))
@@ -205,7 +204,7 @@ def test_targets_and_schedules_share_what_is_made_on_the_reference_side_and_sche
         for job in suite.load(next(path for path in SUITES if path.stem == name)).jobs("quick", "fp32"):
             if job.network == "vgg19":
                 for spec in filter(None, [spec_of(job), *method_of(job).artefacts(job)]):
-                    made[spec.kind, spec.dataset, spec.seed].add(digest_of_spec(spec))
+                    made[spec.kind, spec.dataset, spec.seed].add(spec.digest)
     counts = {key: len(digests) for key, digests in made.items()}
     shared = {("pretrained", "tinyimagenet"), ("meta-trained", "tinyimagenet"), ("pruning-net", "cifar10")}
     assert {counts[*of, seed] for of in shared for seed in range(3)} == {1}

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from stampbench import cli
-from stampbench.artefacts import Artefacts, digest_of_spec
+from stampbench.artefacts import Artefacts
 from stampbench.contract import Artefact, ArtefactSpec
 from stampbench.data import packed
 from stampbench.errors import UserError
@@ -50,7 +50,7 @@ def make(tmp_path, monkeypatch):
     (tmp_path / "tiny.toml").write_text("title = 'Tiny'\n")
 
     def call(name: str = "packed", rows: range | None = range(100), most_mib: int | None = None) -> Path:
-        needs = Needs(folders={made.held(digest_of_spec(SPEC))})
+        needs = Needs(folders={made.held(SPEC.digest)})
         monkeypatch.setenv("STAMPBENCH_CACHE", str(tmp_path / "origin"))
         if rows is not None:
             count = len(packed.load("digits").train)
@@ -79,7 +79,7 @@ def test_what_was_packed_is_in_the_cache(make, cache, here, most_mib):
     source = make(most_mib=most_mib)
     assert len(list(source.glob("part-*"))) == (0 if most_mib is None else 2)
     found = unpack(source, cache, here)
-    assert (found.added, found.held) == ([f"artefacts/{digest_of_spec(SPEC)}", "data/digits-v1"], [])
+    assert (found.added, found.held) == ([f"artefacts/{SPEC.digest}", "data/digits-v1"], [])
     assert torch.equal(Artefacts(here, cache / "artefacts").load(SPEC).tensors["w"], WEIGHTS)
     images = packed.load("digits")
     assert images.held is not None and int(images.held.sum()) == 100
@@ -214,7 +214,7 @@ def test_a_hostile_folder_is_refused(make, cache, here, name):
 def test_a_link_in_a_folder_is_refused(make, cache, here, tmp_path):
     source = make(rows=None)
     (tmp_path / "secret").write_text("secret")
-    (source / "cache" / "artefacts" / digest_of_spec(SPEC) / "link").symlink_to(tmp_path / "secret")
+    (source / "cache" / "artefacts" / SPEC.digest / "link").symlink_to(tmp_path / "secret")
     with pytest.raises(UserError, match="not a plain file"):
         unpack(summed(source), cache, here)
     assert not cache.exists()

@@ -11,7 +11,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Protocol
 
-from stampbench.artefacts import digest_of_spec
 from stampbench.errors import UserError
 from stampbench.executors.base import missing
 from stampbench.executors.drain import Drain, draining
@@ -19,7 +18,9 @@ from stampbench.executors.worker import Files, Order, Outcome, WorkerSettings, f
 from stampbench.job import Job
 from stampbench.measure.provenance import source_digest
 from stampbench.record import Record, Speed
-from stampbench.runner import Bench, failed, method_of, needed_artefacts
+from stampbench.running.environment import Environment
+from stampbench.running.preparing import method_of, needed_artefacts
+from stampbench.running.runner import failed
 from stampbench.store import Store
 
 # An order that has cost so many workers their lives is given up.
@@ -61,8 +62,8 @@ class Cluster(Protocol):
 class Scheduler:
     """Runs jobs on a cluster: knows what waits, what is in flight, what died how often and what came back."""
 
-    def __init__(self, cluster: Cluster, bench: Bench, store: Store, retry: bool) -> None:
-        self._cluster, self._bench, self._store, self._retry = cluster, bench, store, retry
+    def __init__(self, cluster: Cluster, environment: Environment, store: Store, retry: bool) -> None:
+        self._cluster, self._environment, self._store, self._retry = cluster, environment, store, retry
         self._waiting: list[Order] = []
         self._in_flight = 0
         self._shared: set[str] = set()
@@ -78,7 +79,7 @@ class Scheduler:
         """
         self._waiting = self._orders(jobs)
         try:
-            with draining(self._bench.observer.note) as drain:
+            with draining(self._environment.observer.note) as drain:
                 self._work_off(drain)
         finally:
             for claim in self._claims.values():
@@ -103,8 +104,8 @@ class Scheduler:
         makings: dict[str, Order] = {}
         runs = []
         for job in jobs:
-            specs = needed_artefacts(job, method_of(job), self._bench.custom, self._bench.artefacts)
-            digests = tuple(digest_of_spec(spec) for spec in specs)
+            specs = needed_artefacts(job, method_of(job), self._environment.custom, self._environment.artefacts)
+            digests = tuple(spec.digest for spec in specs)
             for index, digest in enumerate(digests):
                 if not self._share(digest):
                     makings.setdefault(digest, Order(job, digest, digests[:index]))
@@ -113,7 +114,7 @@ class Scheduler:
 
     def _share(self, digest: str) -> bool:
         """Share an artefact once; return whether it is at hand."""
-        if digest not in self._shared and (folder := self._bench.artefacts.held(digest)):
+        if digest not in self._shared and (folder := self._environment.artefacts.held(digest)):
             self._cluster.share(digest, files_of(folder))
             self._shared.add(digest)
         return digest in self._shared
@@ -141,22 +142,22 @@ class Scheduler:
         return slots
 
     def _settings(self) -> WorkerSettings:
-        bench = self._bench
+        environment = self._environment
         speeds = frozenset(self._store.speed_keys())
-        return WorkerSettings(bench.executor, bench.exclusive, bench.custom, source_digest(), speeds)
+        return WorkerSettings(environment.executor, environment.exclusive, environment.custom, source_digest(), speeds)
 
     def _claim(self, job: Job) -> bool:
         """Take the job, unless another process is at it or has done it by now."""
         claim = ExitStack()
         if not claim.enter_context(self._store.claim(job.key, wait=False)):
-            self._bench.observer.note(f"another process is at {job.label}; it is left to it")
+            self._environment.observer.note(f"another process is at {job.label}; it is left to it")
             return False
         if not missing([job], self._store, self._retry):
             claim.close()
-            self._bench.observer.job_finished(self._store.of([job])[job.key])
+            self._environment.observer.job_finished(self._store.of([job])[job.key])
             return False
         self._claims[job.key] = claim
-        self._bench.observer.job_started(job)
+        self._environment.observer.job_started(job)
         return True
 
     def _release(self, order: Order) -> None:
@@ -170,7 +171,7 @@ class Scheduler:
         if self._deaths[order.key] >= DEATHS:
             self._give_up(order, f"its worker died {DEATHS} times, last of {death.how}")
         else:
-            self._bench.observer.note(f"the worker of {order.label} died ({death.how}); it starts anew")
+            self._environment.observer.note(f"the worker of {order.label} died ({death.how}); it starts anew")
             self._waiting.insert(0, order)
 
     def _keep(self, order: Order, outcome: Outcome) -> None:
@@ -180,7 +181,7 @@ class Scheduler:
         if outcome.failure:
             self._give_up(order, outcome.failure)
         elif order.artefact:
-            self._bench.artefacts.receive(order.artefact, outcome.files)
+            self._environment.artefacts.receive(order.artefact, outcome.files)
             self._share(order.artefact)
         else:
             for speed in outcome.speeds:
@@ -190,7 +191,7 @@ class Scheduler:
     def _give_up(self, order: Order, why: str) -> None:
         """Make a job a failed record; with an artefact, give up all that rests on it."""
         if order.artefact is None:
-            self._put(order, failed(order.job, why, self._bench))
+            self._put(order, failed(order.job, why, self._environment))
             return
         resting = [other for other in self._waiting if order.artefact in other.needs]
         self._waiting = [other for other in self._waiting if order.artefact not in other.needs]
@@ -200,5 +201,5 @@ class Scheduler:
     def _put(self, order: Order, record: Record) -> None:
         self._store.put(record)
         self._release(order)
-        self._bench.observer.job_finished(record)
+        self._environment.observer.job_finished(record)
         self._records.append(record)

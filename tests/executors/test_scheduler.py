@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from stampbench import registry
-from stampbench.artefacts import Artefacts, digest_of_spec
+from stampbench.artefacts import Artefacts
 from stampbench.contract import Artefact, Start
 from stampbench.data import packed
 from stampbench.errors import DataError, UserError
@@ -16,7 +16,8 @@ from stampbench.executors.scheduler import DEATHS, Death, Scheduler
 from stampbench.executors.worker import Order, Outcome, files_of
 from stampbench.measure.provenance import source_digest
 from stampbench.progress import SilentProgress
-from stampbench.runner import Bench, method_of, needed_artefacts
+from stampbench.running.environment import Environment
+from stampbench.running.preparing import method_of, needed_artefacts
 from stampbench.store import Store
 from tests import factories
 from tests.tiny import JOBS
@@ -24,7 +25,7 @@ from tests.toy_methods import TARGETS
 
 REFERENCE = [job for job in JOBS if job.start is Start.REFERENCE]
 RANDOM = [JOBS[0].model_copy(update={"seed": seed}) for seed in range(5)]
-PREPARED = REFERENCE[0].model_copy(update={"method": "prepared", "method_version": 1})
+PREPARED = REFERENCE[0].model_copy(update={"method": "prepared", "method_version": "1"})
 
 
 class Watcher(SilentProgress):
@@ -77,7 +78,7 @@ class FakeCluster:
         if order.artefact is None:
             return Outcome(factories.record(order.job).model_dump_json())
         specs = needed_artefacts(order.job, method_of(order.job), {}, self._made)
-        (spec,) = [spec for spec in specs if digest_of_spec(spec) == order.artefact]
+        (spec,) = [spec for spec in specs if spec.digest == order.artefact]
         self._made.ensure(spec, lambda: Artefact({"numbers": torch.ones(2)}, 1.0), factories.provenance())
         return Outcome(files=files_of(self._made.folder(spec)))
 
@@ -118,8 +119,8 @@ def schedule(tmp_path, store, watcher):
 
     def run(cluster, jobs, retry=False):
         artefacts = Artefacts(store.artefacts, tmp_path / "cache")
-        bench = Bench(store, artefacts, {}, torch.device("cpu"), watcher, "fake", exclusive=False)
-        return {record.key: record for record in Scheduler(cluster, bench, store, retry).run(jobs)}
+        environment = Environment(store, artefacts, {}, torch.device("cpu"), watcher, "fake", exclusive=False)
+        return {record.key: record for record in Scheduler(cluster, environment, store, retry).run(jobs)}
 
     return run
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from stampbench.artefacts import Artefacts, digest_of_spec
+from stampbench.artefacts import Artefacts
 from stampbench.contract import Start
 from stampbench.data import packed
 from stampbench.executors import worker
@@ -13,7 +13,7 @@ from stampbench.measure import speed
 from stampbench.measure.provenance import source_digest
 from stampbench.progress import SilentProgress
 from stampbench.record import Record, Speed
-from stampbench.runner import method_of, needed_artefacts
+from stampbench.running.preparing import method_of, needed_artefacts
 from tests.tiny import JOBS
 
 CPU = torch.device("cpu")
@@ -74,7 +74,7 @@ def test_an_artefact_that_cannot_be_made_is_a_failure_with_its_reason(cache):
     protocol = REFERENCE.protocol.model_copy(update={"learning_rate": wild, "epochs": 3})
     job = next(job for job in JOBS if job.start is Start.TARGET).model_copy(update={"protocol": protocol})
     (spec,) = needed_artefacts(job, method_of(job), {}, Artefacts(cache, cache))
-    outcome = carry_out(Order(job, digest_of_spec(spec), ()))
+    outcome = carry_out(Order(job, spec.digest, ()))
     assert "DivergedError" in outcome.failure and outcome.refusal is None and outcome.files == {}
 
 

@@ -6,13 +6,14 @@ import pytest
 import torch
 from scipy import stats
 
-from stampbench import runner, suite
+from stampbench import suite
 from stampbench.artefacts import Artefacts
 from stampbench.campaign import suite_path
 from stampbench.methods.stamp import MetaOptions
 from stampbench.methods.stamp.meta_training import MetaTraining
 from stampbench.progress import SilentProgress
-from stampbench.runner import Bench
+from stampbench.running import runner
+from stampbench.running.environment import Environment
 from stampbench.store import Store
 
 
@@ -24,10 +25,10 @@ def test_generated_masks_beat_random_ones_on_held_out_characters(tmp_path, monke
     trained: list[MetaTraining] = []
     learned = MetaTraining.learned
     monkeypatch.setattr(MetaTraining, "learned", lambda run: trained.append(run) or learned(run))
-    bench = Bench(
+    environment = Environment(
         Store(tmp_path), Artefacts(tmp_path / "pool", tmp_path / "cache"), {}, torch.device("cpu"), SilentProgress(), ""
     )
-    record = runner.run(job, bench)
+    record = runner.run(job, environment)
     assert record.status == "done", record.reason
     (meta,) = (use for use in record.artefacts if use.kind == "meta-trained")
     run = trained[-1]

@@ -1,0 +1,72 @@
+"""What the harness lends a method while it works on one job."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from stampbench import registry, seeding
+from stampbench.checkpoint import Checkpoint
+from stampbench.contract import Budget, Plan, SaliencyMethod, Task
+from stampbench.data.catalogue import Dataset
+from stampbench.data.loader import EpochLoader, training_batches
+from stampbench.job import WEIGHTS, Job
+from stampbench.measure.phases import PhaseClock
+from stampbench.pruning.planner import plan_by_scores
+from stampbench.pruning.resources.base import Resource
+from stampbench.running.environment import Environment
+
+
+@dataclass(frozen=True)
+class JobContext:
+    """The `Context` of one job: streams keyed by its target and seed, and its clock."""
+
+    device: torch.device
+    precision: str
+    round_to: int
+    floor: float
+    dataset: Dataset
+    seed: int
+    resource: Resource
+    clock: PhaseClock
+    checkpoint: Checkpoint
+
+    def generator(self, purpose: str) -> torch.Generator:
+        """Return a stream for methods alone: none of its purposes can meet one of the harness."""
+        return seeding.generator(f"method/{purpose}", self.dataset.name, self.seed)
+
+    def loader(self, task: Task, batch_size: int, purpose: str) -> EpochLoader:
+        """Return training batches whose order and draws come from streams for methods alone."""
+        return training_batches(task, self.dataset, batch_size, lambda part: self.generator(f"{purpose}/{part}"))
+
+    def plan_by_scores(self, method: SaliencyMethod, network: nn.Module, task: Task, budget: Budget) -> Plan:
+        """Keep what the method scores highest and the budget holds."""
+        return plan_by_scores(method, network, task, budget, self)
+
+    def phase(self, name: str) -> AbstractContextManager[None]:
+        """Charge the seconds spent inside to that phase of the job's clock."""
+        return self.clock.phase(name)
+
+
+def context_of(
+    job: Job, dataset: Dataset, seed: int, clock: PhaseClock, environment: Environment, name: str
+) -> JobContext:
+    """Return the context of a job, or of an artefact: its streams are those of (dataset, seed)."""
+    protocol, checkpoint = job.protocol, checkpoint_of(environment, name)
+    shape = (protocol.precision, protocol.round_to, protocol.floor)
+    return JobContext(environment.device, *shape, dataset, seed, resource_of(job), clock, checkpoint)
+
+
+def checkpoint_of(environment: Environment, name: str) -> Checkpoint:
+    """Return the checkpoint of that name in the cache."""
+    return Checkpoint(environment.artefacts.cache / "checkpoints" / f"{name}.safetensors")
+
+
+def resource_of(job: Job) -> Resource:
+    """Return the resource that the job's budget is a share of; where single weights are counted, MACs."""
+    name = job.budget.resource
+    resource: type[Resource] = registry.RESOURCES.load("macs" if name == WEIGHTS else name)
+    return resource()

@@ -1,0 +1,42 @@
+"""What jobs run on, whoever runs them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+from stampbench.artefacts import Artefacts
+from stampbench.data.catalogue import CustomDataset
+from stampbench.progress import Observer
+from stampbench.record import Speed
+
+
+class Speeds(Protocol):
+    """The speed measurements so far: those of the pool, or those that a worker knows."""
+
+    def has_speed(self, key: str) -> bool:
+        """Say whether the speed of that key was measured."""
+        ...
+
+    def put_speed(self, speed: Speed) -> None:
+        """Keep a measurement."""
+        ...
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What jobs run on: known speeds, artefacts, the user's own datasets, a device, and who watches.
+
+    `executor` is the name of what runs them; `exclusive` says whether a job has the machine to itself.
+    """
+
+    speeds: Speeds
+    artefacts: Artefacts
+    custom: Mapping[str, CustomDataset]
+    device: torch.device
+    observer: Observer
+    executor: str
+    exclusive: bool = True

@@ -1,0 +1,100 @@
+"""What must exist before a job runs: its start's weights, and what its method makes first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from stampbench import pretraining, registry
+from stampbench.artefacts import Artefacts
+from stampbench.contract import Artefact, ArtefactSpec, Method
+from stampbench.data import catalogue, packed
+from stampbench.data.catalogue import CustomDataset
+from stampbench.data.split import make_task
+from stampbench.errors import DataError
+from stampbench.job import Job
+from stampbench.measure.phases import PhaseClock
+from stampbench.measure.provenance import provenance
+from stampbench.record import ArtefactUse
+from stampbench.running.context import checkpoint_of, context_of
+from stampbench.running.environment import Environment
+
+
+def method_of(job: Job) -> Method:
+    """Return the job's method with its options."""
+    found: type[Method] = registry.METHODS.load(job.method)
+    return found(found.Options.model_validate(job.options))
+
+
+def prepare(
+    job: Job, environment: Environment, last: str | None = None
+) -> tuple[list[ArtefactUse], dict[str, Artefact]]:
+    """Return what the job rests on, by kind, up to the digest `last`. What is missing is made first."""
+    method = method_of(job)
+    uses: list[ArtefactUse] = []
+    artefacts: dict[str, Artefact] = {}
+    for spec in needed_artefacts(job, method, environment.custom, environment.artefacts):
+        digest = spec.digest
+        made, reused = environment.artefacts.ensure(
+            spec,
+            lambda spec=spec: _make(spec, job, method, artefacts, environment),  # type: ignore[misc]
+            provenance(environment.device, job.protocol.precision, environment.executor, environment.exclusive),
+        )
+        artefacts[spec.kind] = made
+        checkpoint_of(environment, digest).remove()
+        uses.append(ArtefactUse(kind=spec.kind, scope=spec.scope, digest=digest, seconds=made.seconds, reused=reused))
+        if digest == last:
+            break
+    return uses, artefacts
+
+
+def needed_artefacts(
+    job: Job, method: Method, custom: Mapping[str, CustomDataset], artefacts: Artefacts
+) -> list[ArtefactSpec]:
+    """Return the specs of what the job rests on, in the order of making, each with the digest of its dataset.
+
+    Where a dataset is not at hand, an artefact that was made from it elsewhere will do; without either, `DataError`.
+    """
+    start = pretraining.spec_of(job)
+    specs = [*([start] if start else []), *method.artefacts(job)]
+    return [_with_data(spec, custom, artefacts) for spec in specs]
+
+
+def _with_data(spec: ArtefactSpec, custom: Mapping[str, CustomDataset], artefacts: Artefacts) -> ArtefactSpec:
+    try:
+        digest = packed.manifest(spec.dataset, custom).digest
+    except DataError:
+        made = artefacts.of_any_data(spec)
+        if made is None:
+            raise
+        return made
+    return spec.model_copy(update={"recipe": spec.recipe | {"data": digest}})
+
+
+def _make(
+    spec: ArtefactSpec, job: Job, method: Method, artefacts: Mapping[str, Artefact], environment: Environment
+) -> Artefact:
+    label = f"{spec.kind} {spec.network} × {spec.width:g} on {spec.dataset}, seed {spec.seed}"
+    environment.observer.artefact_started(label)
+    values, dataset = spec.settings, catalogue.resolve(spec.dataset, environment.custom)
+    # A job draws its target's split by its artefact seed, so nothing here has seen its validation images.
+    task, _ = make_task(
+        packed.load(spec.dataset, environment.custom),
+        dataset,
+        values["images"],
+        values["validation_images"],
+        spec.seed,
+        environment.device,
+    )
+    if spec.kind == pretraining.KIND:
+        made = pretraining.pretrain(
+            spec,
+            task,
+            dataset,
+            environment.device,
+            lambda epoch, loss, top1: environment.observer.epoch(label, epoch, int(values["epochs"]), loss, top1),
+        )
+    else:
+        context = context_of(job, dataset, spec.seed, PhaseClock(environment.device), environment, spec.digest)
+        made = method.prepare(spec, task, artefacts, context)
+    environment.observer.artefact_finished(label)
+    return made
