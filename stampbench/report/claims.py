@@ -54,7 +54,7 @@ def findings(suite: Suite, jobs: Sequence[Job], frame: pd.DataFrame) -> list[Fin
     found: list[Finding | None] = []
     for claim in suite.claims:
         subject = _of(suite.row_of(claim.subject), jobs, frame)
-        lines = tuple(_lines(subject, [_of(suite.row_of(choice), jobs, frame) for choice in claim.against]))
+        lines = tuple(_lines(subject, [_of(suite.row_of(choice), jobs, frame) for choice in suite.choices(claim.against)]))
         adjusted = tuple(holm([line.comparison.p for line in lines]))
         found.append(Finding(claim.title, _label(subject), lines, adjusted) if lines else None)
     return found
