@@ -59,6 +59,11 @@ class Transplant(Method):
   same batches.
 """
 
+    @classmethod
+    def shown_as(cls, options: Mapping[str, Any]) -> str:
+        """Return the name of the method whose mask this is."""
+        return str(options["mask"])
+
     def artefacts(self, job: Job) -> list[ArtefactSpec]:
         """The weights."""
         return [meta_spec(job, self._kind, self.options)]

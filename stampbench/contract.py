@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from stampbench.pruning.saliency import ScoringBatches
 
 
+# The note of a plan that holds its mask, for reports to compare: {group: the bits of its kept channels, hexadecimal}.
+MASK_NOTE = "mask"
+
+
 class Granularity(StrEnum):
     """What a plan removes: whole channels, or single weights."""
 
@@ -228,6 +232,11 @@ class Method:
 
     def __init__(self, options: Any) -> None:
         self.options = options
+
+    @classmethod
+    def shown_as(cls, options: Mapping[str, Any]) -> str:
+        """Return the name of the method whose colour figures use: its own, unless it prunes by the mask of another."""
+        return cls.name
 
     def artefacts(self, job: Job) -> list[ArtefactSpec]:
         """What must exist before the plan, besides the start's weights, in the order in which it is made."""

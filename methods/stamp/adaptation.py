@@ -24,7 +24,7 @@ from methods.stamp.meta_training import (
 )
 from methods.stamp.set_statistics import SetView, view_set
 from methods.stamp.sets import LabelledSet
-from stampbench.contract import Artefact, Budget, Context, Task
+from stampbench.contract import MASK_NOTE, Artefact, Budget, Context, Task
 from stampbench.pruning.allocate import Allocation, allocate
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def adapt(
         rule = torch.optim.Adam(generator.parameters(), lr=GENERATOR_RATE)
         losses = descend(adapted, under_generated_mask, options.adaptation_steps, task, context, rule)
     allocation = committed(logits, shape, budget, context)
-    notes = {"adaptation_loss": losses, "floored": allocation.floored, "mask": hexadecimal(allocation.keep)}
+    notes = {"adaptation_loss": losses, "floored": allocation.floored, MASK_NOTE: hexadecimal(allocation.keep)}
     return allocation.keep, adapted.state_dict(), notes
 
 
