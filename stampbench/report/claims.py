@@ -40,7 +40,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class TestedClaim:
+class JudgedClaim:
     """The outcome of a claim: its comparisons, and their p values corrected for their number (None: too few seeds)."""
 
     title: str
@@ -60,15 +60,15 @@ class TestedClaim:
         return ", ".join(f"{counts[word]} {word}" for word in VERDICTS if counts[word])
 
 
-def tested_claims(suite: Suite, jobs: Sequence[Job], frame: pd.DataFrame) -> list[TestedClaim | None]:
+def judged_claims(suite: Suite, jobs: Sequence[Job], frame: pd.DataFrame) -> list[JudgedClaim | None]:
     """Test every claim of the suite; None where these jobs cannot speak to it. `frame` is their `job_frame`."""
-    found: list[TestedClaim | None] = []
+    found: list[JudgedClaim | None] = []
     for claim in suite.claims:
         subject = rows_of(suite.row_of(claim.subject), jobs, frame)
         others = [rows_of(suite.row_of(choice), jobs, frame) for choice in suite.choices(claim.against)]
         lines = tuple(_lines(subject, others))
         adjusted = tuple(holm([line.comparison.p for line in lines]))
-        found.append(TestedClaim(claim.title, _label(subject), lines, adjusted) if lines else None)
+        found.append(JudgedClaim(claim.title, _label(subject), lines, adjusted) if lines else None)
     return found
 
 

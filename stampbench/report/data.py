@@ -11,8 +11,10 @@ import pandas as pd
 
 from stampbench.job import Job
 from stampbench.record import Record
-from stampbench.report.claims import TestedClaim, rows_of, tested_claims
+from stampbench.report import published
+from stampbench.report.claims import JudgedClaim, judged_claims, rows_of
 from stampbench.report.frames import PLACE, ROW, cell_frame, job_frame
+from stampbench.report.published import Source
 from stampbench.report.words import fraction, resource_label, start_in_words
 from stampbench.store import Store
 from stampbench.suite import Suite
@@ -89,7 +91,7 @@ class Goal:
 
 @dataclass(frozen=True)
 class Data:
-    """What a section is made from: its scope, its jobs and cells as frames, their records, the claims as tested.
+    """Everything that a section is made from: its jobs and cells as frames, their records, its claims as judged.
 
     `own_epochs` is the suite's own schedule, at which methods are compared where there are several. `compared_keep` is
     the share at which schedules and reference work are compared, `goal` the accuracy to reach: None where the suite
@@ -101,9 +103,10 @@ class Data:
     records: Mapping[str, Record]
     frame: pd.DataFrame
     cells: pd.DataFrame
-    claims: tuple[TestedClaim | None, ...] = ()
+    claims: tuple[JudgedClaim | None, ...] = ()
     compared_keep: float | None = None
     goal: Goal | None = None
+    published: tuple[Source, ...] = ()
 
     @classmethod
     def of(cls, suite: Suite, preset: str, jobs: Sequence[Job], store: Store) -> Data:
@@ -115,9 +118,10 @@ class Data:
             records=store.of(jobs),
             frame=frame,
             cells=cell_frame(frame),
-            claims=tuple(tested_claims(suite, jobs, frame)),
+            claims=tuple(judged_claims(suite, jobs, frame)),
             compared_keep=suite.comparison.keep if suite.comparison else None,
             goal=Goal.of(suite, jobs, frame, epochs),
+            published=published.load(),
         )
 
     @property

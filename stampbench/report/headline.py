@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from stampbench.report.claims import Line, TestedClaim
+from stampbench.report.claims import JudgedClaim, Line
 from stampbench.report.frames import BUDGET, PLACE
 from stampbench.report.sections import Section
 from stampbench.report.words import accuracy, network_label, resource_label
@@ -27,7 +27,7 @@ def headline(sections: Sequence[Section]) -> str:
     return NOTHING
 
 
-def claim_in_words(claim: TestedClaim) -> str:
+def claim_in_words(claim: JudgedClaim) -> str:
     """Return how many comparisons went which way, and the closest rival."""
     known = [line for line in claim.lines if line.comparison.half_width is not None]
     closest = min(known, key=lambda line: line.comparison.mean or 0.0)

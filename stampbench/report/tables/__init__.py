@@ -6,24 +6,24 @@ from collections.abc import Callable
 
 from stampbench.report.data import Data
 from stampbench.report.model import Table
-from stampbench.report.tables.break_even import break_even
-from stampbench.report.tables.claims import claims
-from stampbench.report.tables.equal_accuracy import equal_accuracy
-from stampbench.report.tables.equal_time import equal_time
-from stampbench.report.tables.masks import masks
-from stampbench.report.tables.published import published
-from stampbench.report.tables.summary import summary
-from stampbench.report.tables.targets import targets
-from stampbench.report.tables.time_to_accuracy import time_to_accuracy
+from stampbench.report.tables.break_even import break_even_tables
+from stampbench.report.tables.claims import claim_tables
+from stampbench.report.tables.equal_accuracy import equal_accuracy_tables
+from stampbench.report.tables.equal_time import equal_time_tables
+from stampbench.report.tables.masks import mask_tables
+from stampbench.report.tables.published import published_tables
+from stampbench.report.tables.summary import summary_tables
+from stampbench.report.tables.targets import target_tables
+from stampbench.report.tables.time_to_accuracy import time_to_accuracy_tables
 
 TABLES: tuple[Callable[[Data], list[Table]], ...] = (
-    summary,
-    targets,
-    claims,
-    equal_accuracy,
-    time_to_accuracy,
-    equal_time,
-    masks,
-    break_even,
-    published,
+    summary_tables,
+    target_tables,
+    claim_tables,
+    equal_accuracy_tables,
+    time_to_accuracy_tables,
+    equal_time_tables,
+    mask_tables,
+    break_even_tables,
+    published_tables,
 )

@@ -17,7 +17,7 @@ NEVER = "never"
 TEXTS = ("method", "against", "target", "network")
 
 
-def break_even(data: Data) -> list[Table]:
+def break_even_tables(data: Data) -> list[Table]:
     """Return one table of every cell whose method works on the reference side against those whose does not.
 
     With R the seconds on the reference side and T those a target takes, the work has paid for itself from

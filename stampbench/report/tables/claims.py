@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from stampbench.report.claims import BETTER, SIGNIFICANT, WORSE, Line, TestedClaim, verdict
+from stampbench.report.claims import BETTER, SIGNIFICANT, WORSE, JudgedClaim, Line, verdict
 from stampbench.report.data import Data, Scope
 from stampbench.report.model import DASH, Column, Entry, Notes, Table
 from stampbench.report.tables.entries import kept_entry, place_entries
 from stampbench.statistics import LEAST_FOR_INTERVAL, Comparison
 
 
-def claims(data: Data) -> list[Table]:
+def claim_tables(data: Data) -> list[Table]:
     """Return one table per claim that was tested."""
     return [_claim_table(claim, index, data.scope) for index, claim in enumerate(data.claims, 1) if claim]
 
 
-def _claim_table(claim: TestedClaim, index: int, scope: Scope) -> Table:
+def _claim_table(claim: JudgedClaim, index: int, scope: Scope) -> Table:
     notes, resources = Notes(), len({line.match.resource for line in claim.lines})
     pairs = zip(claim.lines, claim.adjusted, strict=True)
     words = ("target", "network", "budget", "against", "n", "difference", "p (Holm)", "p (sign flips)", "verdict")

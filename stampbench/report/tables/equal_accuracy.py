@@ -16,7 +16,7 @@ from stampbench.report.tables.entries import columns_of, place_entries, row_entr
 TEXTS = ("target", "network", "method", "start")
 
 
-def equal_accuracy(data: Data) -> list[Table]:
+def equal_accuracy_tables(data: Data) -> list[Table]:
     """Return one table per resource of the smallest shares that reach the goal, where there are several budgets."""
     goal, scope = data.goal, data.scope
     if goal is None:

@@ -16,7 +16,7 @@ from stampbench.report.words import accuracy
 TEXTS = ("target", "network", "method", "start")
 
 
-def equal_time(data: Data) -> list[Table]:
+def equal_time_tables(data: Data) -> list[Table]:
     """Return one table per resource of the accuracy within limits of time, where there are several schedules."""
     scope = data.scope
     if len(scope.epochs) == 1:

@@ -13,7 +13,7 @@ from stampbench.report.model import DASH, Column, Entry, Notes, Table
 ONE_DRAW = "no two draws that rest on the same artefacts"
 
 
-def masks(data: Data) -> list[Table]:
+def mask_tables(data: Data) -> list[Table]:
     """Return a matrix of mean Jaccard distances over targets for every group of masks that can be compared."""
     return [_matrix(group, found, data.scope) for group, found in comparable_groups(data.records, data.frame)]
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from stampbench.report.data import Data
 from stampbench.report.model import DASH, Column, Entry, Notes, Table
-from stampbench.report.published import Number, Source, load
+from stampbench.report.published import Number, Source
 from stampbench.report.tables.entries import dicts
 from stampbench.report.words import accuracy, resource_label
 
@@ -19,15 +19,10 @@ from stampbench.report.words import accuracy, resource_label
 CLOSE = 0.02
 
 
-def published(data: Data) -> list[Table]:
+def published_tables(data: Data) -> list[Table]:
     """Return one table of the published numbers of the cells' methods, targets, networks and granularities."""
-    return beside(load(), data)
-
-
-def beside(sources: Iterable[Source], data: Data) -> list[Table]:
-    """Return one table of these sources' numbers beside the data's own; none where no number concerns it."""
     scope, ours, notes = data.scope, _ours(data.frame, data.cells), Notes()
-    rows = tuple(_rows(sources, ours, notes))
+    rows = tuple(_rows(data.published, ours, notes))
     words = ("method", "granularity", "target", "network", "kept", "published top-1 %", "ours %", "setting")
     numbers = {"kept", "published top-1 %", "ours %"}
     table = Table(

@@ -11,7 +11,7 @@ from stampbench.report.tables.entries import dicts, distinct_rows, head, head_co
 from stampbench.report.words import network_label
 
 
-def summary(data: Data) -> list[Table]:
+def summary_tables(data: Data) -> list[Table]:
     """Return one table of top-1 accuracy, a column per place, where there is more than one target."""
     jobs, cells, scope = data.frame, data.cells, data.scope
     if cells["target"].nunique() < 2:

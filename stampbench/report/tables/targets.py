@@ -13,7 +13,7 @@ from stampbench.report.tables.entries import MEASURES, dicts, distinct_rows, hea
 from stampbench.report.words import network_label
 
 
-def targets(data: Data) -> list[Table]:
+def target_tables(data: Data) -> list[Table]:
     """Return one table per target, network and width, in order of first appearance."""
     return [
         _target_table(at_place(data.frame, place), at_place(data.cells, place), data.scope, network_label(*place[1:]))

@@ -14,7 +14,7 @@ from stampbench.report.tables.entries import columns_of, place_entries, row_entr
 TEXTS = ("target", "network", "method", "start")
 
 
-def time_to_accuracy(data: Data) -> list[Table]:
+def time_to_accuracy_tables(data: Data) -> list[Table]:
     """Return one table per resource of the seconds that reach the goal, where there are several schedules."""
     goal, scope = data.goal, data.scope
     if goal is None or len(scope.epochs) == 1:

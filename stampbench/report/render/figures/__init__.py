@@ -8,23 +8,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from stampbench.report.data import Data
-from stampbench.report.render.figures.accuracy_seconds import accuracy_seconds
-from stampbench.report.render.figures.accuracy_share import accuracy_share
-from stampbench.report.render.figures.break_even import break_even
+from stampbench.report.render.figures.accuracy_seconds import draw_accuracy_seconds
+from stampbench.report.render.figures.accuracy_share import draw_accuracy_share
+from stampbench.report.render.figures.break_even import draw_break_even
 from stampbench.report.render.figures.drawing import Figure, Sketch, saved
-from stampbench.report.render.figures.masks import masks
-from stampbench.report.render.figures.time_to_accuracy import time_to_accuracy
+from stampbench.report.render.figures.masks import draw_masks
+from stampbench.report.render.figures.time_to_accuracy import draw_time_to_accuracy
 from stampbench.report.render.figures.view import View, views
-from stampbench.report.render.figures.widths import widths
+from stampbench.report.render.figures.widths import draw_widths
 
 OF_A_PLACE: tuple[Callable[[View], Iterator[Sketch]], ...] = (
-    accuracy_share,
-    accuracy_seconds,
-    time_to_accuracy,
-    widths,
-    break_even,
+    draw_accuracy_share,
+    draw_accuracy_seconds,
+    draw_time_to_accuracy,
+    draw_widths,
+    draw_break_even,
 )
-OF_ALL_PLACES: tuple[Callable[[Data], Iterator[Sketch]], ...] = (masks,)
+OF_ALL_PLACES: tuple[Callable[[Data], Iterator[Sketch]], ...] = (draw_masks,)
 
 
 def figures_of(data: Data) -> list[Figure]:

@@ -10,7 +10,7 @@ from stampbench.report.render.figures.view import View
 from stampbench.report.words import fraction
 
 
-def accuracy_seconds(view: View) -> Iterator[Sketch]:
+def draw_accuracy_seconds(view: View) -> Iterator[Sketch]:
     """Draw accuracy over all seconds on the target: one point per row and budget of the table."""
     view = view.own_schedule
     if view.jobs["total_s"].notna().sum() == 0:

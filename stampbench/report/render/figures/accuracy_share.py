@@ -11,7 +11,7 @@ from stampbench.report.words import fraction
 from stampbench.statistics import LEAST_FOR_INTERVAL
 
 
-def accuracy_share(view: View) -> Iterator[Sketch]:
+def draw_accuracy_share(view: View) -> Iterator[Sketch]:
     """Draw accuracy over the share of the resource kept, with the dense networks as level lines; needs two budgets."""
     view = view.own_schedule
     shares = sorted(view.pruned["keep"].unique())

@@ -10,7 +10,7 @@ from stampbench.report.render.figures.view import View
 from stampbench.report.words import fraction
 
 
-def break_even(view: View) -> Iterator[Sketch]:
+def draw_break_even(view: View) -> Iterator[Sketch]:
     """Draw the seconds of 1 to 1024 targets at the share that the suite compares at."""
     view, share = view.own_schedule, view.data.compared_keep
     if share is None:

@@ -9,7 +9,7 @@ from stampbench.report.masks import comparable_groups, group_in_words, mean_dist
 from stampbench.report.render.figures.drawing import Sketch, axes_of
 
 
-def masks(data: Data) -> Iterator[Sketch]:
+def draw_masks(data: Data) -> Iterator[Sketch]:
     """Draw a map of mean Jaccard distances between the masks of targets for every row that left masks of several."""
     for group, found in comparable_groups(data.records, data.frame):
         targets = list(dict.fromkeys(record.job.target for record in found))

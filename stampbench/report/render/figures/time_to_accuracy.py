@@ -9,7 +9,7 @@ from stampbench.report.render.figures.view import View
 from stampbench.report.words import fraction
 
 
-def time_to_accuracy(view: View) -> Iterator[Sketch]:
+def draw_time_to_accuracy(view: View) -> Iterator[Sketch]:
     """Draw accuracy over all seconds at the share that the suite compares at; needs two schedules."""
     share = view.data.compared_keep
     if share is None or view.jobs["epochs"].nunique() < 2:

@@ -13,7 +13,7 @@ from stampbench.report.render.figures.view import View
 from stampbench.report.words import fraction
 
 
-def widths(view: View) -> Iterator[Sketch]:
+def draw_widths(view: View) -> Iterator[Sketch]:
     """Draw the mean width of every group in each row and in the dense network, if it was run; one panel per budget."""
     view = view.own_schedule
     budgets = list(view.pruned.groupby("keep"))[::-1]
