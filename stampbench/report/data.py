@@ -115,7 +115,7 @@ class Data:
         return cls(
             scope=Scope.of(suite.name, preset, jobs, frame),
             own_epochs=epochs,
-            records=store.of(jobs),
+            records={key: record for key in frame["key"] if (record := store.get(key))},
             frame=frame,
             cells=cell_frame(frame),
             claims=tuple(judged_claims(suite, jobs, frame)),
