@@ -67,6 +67,11 @@ class Transplant(Method):
         within = inner.version_with(inner.Options.model_validate(options.options))
         return f"{cls.version} ({options.mask} {within}, {Stamp.name} {Stamp.version})"
 
+    @classmethod
+    def shown_as(cls, options: TransplantOptions) -> str:
+        """Return the name of the method whose mask this is."""
+        return options.mask
+
     def artefacts(self, job: Job) -> list[ArtefactSpec]:
         """The weights."""
         return [meta_spec(job, self._kind, self.options)]

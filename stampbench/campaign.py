@@ -8,15 +8,15 @@ from functools import cached_property
 from importlib import resources
 from pathlib import Path
 
-from stampbench import hardware, registry
+from stampbench import hardware
 from stampbench import suite as suites
-from stampbench.contract import Method
 from stampbench.errors import SuiteError
 from stampbench.estimate import Estimate, Experience
 from stampbench.job import Job
 from stampbench.progress import duration
 from stampbench.record import Record
 from stampbench.registry import suggestion
+from stampbench.report.variants import Variants
 from stampbench.store import Store
 
 SUITES = "suites"
@@ -63,12 +63,13 @@ class Campaign:
     def overview(self) -> tuple[list[str], list[list[object]]]:
         """Headings, and a row for each cell: jobs, those done, failed and missing, and the time left."""
         cells: dict[tuple[object, ...], list[Job]] = defaultdict(list)
+        variants = Variants(self.jobs)
         for job in self.jobs:
             cell: tuple[object, ...] = (
                 job.target,
                 job.network,
                 job.width,
-                _variant(job),
+                variants.name(job),
                 job.start,
                 f"{job.budget.keep:g}",
             )
@@ -80,13 +81,6 @@ class Campaign:
             rows.append([*row, len(jobs), found.done - unsound, unsound, found.missing, left])
         headings = ["target", "network", "width", "method", "start", "keep"]
         return [*headings, "jobs", "done", "failed", "missing", "time left"], rows
-
-
-def _variant(job: Job) -> str:
-    """The method with those of its options that are not its defaults."""
-    method: type[Method] = registry.METHODS.load(job.method)
-    chosen = method.Options.model_validate(job.options).chosen()
-    return " ".join([job.method, *(f"{name}={value}" for name, value in sorted(chosen.items()))])
 
 
 def selected(

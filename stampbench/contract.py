@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from stampbench.pruning.resources.base import Resource
 
 __all__ = [
+    "MASK_NOTE",
     "Artefact",
     "ArtefactSpec",
     "Budget",
@@ -44,6 +45,9 @@ __all__ = [
     "Task",
     "Weights",
 ]
+
+# The note of a plan that holds its mask, for reports to compare: {group: the bits of its kept channels, hexadecimal}.
+MASK_NOTE = "mask"
 
 
 class Weights(StrEnum):
@@ -187,6 +191,11 @@ class Method:
     def version_with(cls, options: Any) -> str:
         """Return the version that decides a job's results: its own, with those of the methods that it contains."""
         return str(cls.version)
+
+    @classmethod
+    def shown_as(cls, options: Any) -> str:
+        """Return the name of the method whose colour figures use: its own, unless it prunes by the mask of another."""
+        return cls.name
 
     def artefacts(self, job: Job) -> list[ArtefactSpec]:
         """What must exist before the plan, besides the start's weights, in the order in which it is made."""

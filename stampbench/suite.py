@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
@@ -37,18 +37,24 @@ class MethodChoice(BaseModel):
     options: dict[str, Any] = Field(default_factory=dict)
 
 
+Choice = str | MethodChoice
+# "@name" among the rows of a grid or a claim stands for the suite's list of that name.
+LIST = "@"
+
+
 class Grid(BaseModel):
     """The product of targets, networks, budgets, schedules, seeds and methods.
 
-    Budgets are shares of the `resource` for methods that remove channels, and of the prunable weights for those that
-    remove single weights. `epochs` are schedules in place of the protocol's, each with as large a share of warm-up.
+    `methods` are rows of the table, or "@name" for a list of them. Budgets are shares of the `resource` for methods
+    that remove channels, and of the prunable weights for those that remove single weights. `epochs` are schedules in
+    place of the protocol's, each with as large a share of warm-up.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     targets: list[str] = Field(min_length=1)
     networks: list[str] = Field(min_length=1)
     width: float = Field(gt=0, le=64)
-    methods: list[str | MethodChoice] = Field(min_length=1)
+    methods: list[Choice] = Field(min_length=1)
     budgets: list[Annotated[float, Field(gt=0, le=1)]] = Field(min_length=1)
     resource: str = "macs"
     epochs: list[PositiveInt] | None = Field(None, min_length=1)
@@ -57,9 +63,7 @@ class Grid(BaseModel):
     @field_validator("targets", "networks", "methods", "budgets", "epochs")
     @classmethod
     def _each_once(cls, entries: list[Any] | None) -> list[Any] | None:
-        for index, entry in enumerate(entries or []):
-            if entry in (entries or [])[:index]:
-                raise ValueError(f"{getattr(entry, 'name', entry)} stands there twice; once is enough")
+        _refuse_twice(entries or [])
         return entries
 
 
@@ -108,8 +112,38 @@ class Claim(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     title: str
-    subject: str | MethodChoice
-    against: list[str | MethodChoice] = Field(min_length=1)
+    subject: Choice
+    against: list[Choice] = Field(min_length=1)
+
+
+class ComparisonPoint(BaseModel):
+    """Where a report compares methods: at one share kept, and against the accuracy of one row there.
+
+    `accuracy_of` is the row whose accuracy, at this share and after the suite's own schedule, the others have to reach;
+    without it no table says what it takes to reach it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    keep: float = Field(gt=0, le=1)
+    accuracy_of: Choice | None = None
+
+
+def _refuse_twice(entries: Sequence[Any]) -> None:
+    for index, entry in enumerate(entries):
+        if entry in entries[:index]:
+            raise ValueError(f"{getattr(entry, 'name', entry)} stands there twice; once is enough")
+
+
+def _written_out(rows: Sequence[Choice], lists: Mapping[str, Sequence[Choice]]) -> Iterator[Choice]:
+    """Yield the rows, those of a list in its place. Raises `ValueError` for an unknown list."""
+    for row in rows:
+        if not isinstance(row, str) or not row.startswith(LIST):
+            yield row
+        elif (name := row.removeprefix(LIST)) in lists:
+            yield from lists[name]
+        else:
+            hint = registry.suggestion(name, lists) if lists else "; write it under [methods]"
+            raise ValueError(f"no list of methods is called {name!r}{hint}")
 
 
 def _plain_name(name: str) -> str:
@@ -119,14 +153,29 @@ def _plain_name(name: str) -> str:
 
 
 class Suite(BaseModel):
-    """A suite file."""
+    """A suite file. `methods` are lists of rows by name; a grid or a claim that names "@all" means the list `all`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     name: str
     title: str
     datasets: dict[Annotated[str, AfterValidator(_plain_name)], catalogue.CustomDataset] = Field(default_factory=dict)
+    methods: dict[Annotated[str, AfterValidator(_plain_name)], list[Choice]] = Field(default_factory=dict)
+    comparison: ComparisonPoint | None = None
     claims: list[Claim] = Field(default_factory=list)
     presets: dict[str, Preset] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _lists_are_known(self) -> Self:
+        for name, rows in self.methods.items():
+            for row in rows:
+                if isinstance(row, str) and row.startswith(LIST):
+                    raise ValueError(f"methods.{name} names the list {row!r}; a list holds methods, not other lists")
+        for preset in self.presets.values():
+            for grid in preset.grid:
+                _refuse_twice(self.choices(grid.methods))
+        for claim in self.claims:
+            self.choices(claim.against)
+        return self
 
     def preset(self, name: str) -> Preset:
         """The preset of that name. Raises `SuiteError` if there is none."""
@@ -134,7 +183,11 @@ class Suite(BaseModel):
             raise SuiteError(f"suite {self.name!r} has no preset {name!r}{registry.suggestion(name, self.presets)}")
         return self.presets[name]
 
-    def row_of(self, choice: str | MethodChoice) -> Row:
+    def choices(self, rows: Sequence[Choice]) -> list[Choice]:
+        """Return these rows of a grid or a claim with every "@name" replaced by the list of that name."""
+        return list(_written_out(rows, self.methods))
+
+    def row_of(self, choice: Choice) -> Row:
         """What the jobs of a row of the table have in common. Raises `SuiteError` as `jobs` does."""
         method, row = _resolved(choice)
         return Row(method.name, row.start or method.default_start, row.granularity, row.options)
@@ -150,8 +203,11 @@ class Suite(BaseModel):
         for grid in chosen.grid:
             for target in grid.targets:
                 catalogue.resolve(target, self.datasets)
-        jobs = {job.key: job for grid in chosen.grid for job in _expand(grid, protocol)}
+        jobs = {job.key: job for grid in chosen.grid for job in _expand(grid, self._rows(grid), protocol)}
         return list(jobs.values())
+
+    def _rows(self, grid: Grid) -> list[tuple[type[Method], MethodChoice]]:
+        return [_resolved(choice) for choice in self.choices(grid.methods)]
 
 
 def load(path: Path) -> Suite:
@@ -178,6 +234,7 @@ def explain(error: ValidationError) -> str:
         LearningRates,
         Reference,
         Grid,
+        ComparisonPoint,
         Claim,
         MethodChoice,
         catalogue.CustomDataset,
@@ -192,6 +249,9 @@ def mistakes(error: ValidationError, known: set[str]) -> str:
         where = ".".join(str(part) for part in mistake["loc"])
         if mistake["type"] == "extra_forbidden":
             lines.append(f"  {where}: unknown key{registry.suggestion(str(mistake['loc'][-1]), known)}")
+        elif not where:
+            # A mistake of the file as a whole: its input would be all of the file.
+            lines.append(f"  {mistake['msg']}")
         else:
             lines.append(f"  {where}: {mistake['msg']} (got {mistake['input']!r})"[:400])
     return "\n".join(lines)
@@ -204,8 +264,7 @@ def _concrete(protocol: SuiteProtocol, precision: Precision) -> Protocol:
     return Protocol.model_validate(values)
 
 
-def _expand(grid: Grid, protocol: Protocol) -> Iterator[Job]:
-    rows = [_resolved(choice) for choice in grid.methods]
+def _expand(grid: Grid, rows: Sequence[tuple[type[Method], MethodChoice]], protocol: Protocol) -> Iterator[Job]:
     for network in grid.networks:
         _known(network, "network", registry.NETWORKS)
     _known(grid.resource, "resource", registry.RESOURCES)
@@ -214,7 +273,6 @@ def _expand(grid: Grid, protocol: Protocol) -> Iterator[Job]:
     for seed, target, network, scheduled, keep in places:
         for method, row in rows:
             start = row.start or method.default_start
-            resource = grid.resource if row.granularity is Granularity.CHANNEL else WEIGHTS
             yield Job(
                 target=target,
                 network=network,
@@ -225,11 +283,17 @@ def _expand(grid: Grid, protocol: Protocol) -> Iterator[Job]:
                 options=row.options,
                 start=start,
                 granularity=row.granularity,
-                # A method that removes nothing has one job a seed, whatever the budgets.
-                budget=Budget(resource=resource, keep=keep if method.prunes else 1.0),
+                budget=_budget(grid, method, row.granularity, keep),
                 seed=seed,
                 protocol=_relevant(scheduled, method, start),
             )
+
+
+def _budget(grid: Grid, method: type[Method], granularity: Granularity, keep: float) -> Budget:
+    """Return the budget of a job: a method that removes nothing has the same one in every grid."""
+    if granularity is Granularity.WEIGHT:
+        return Budget(resource=WEIGHTS, keep=keep)
+    return Budget(resource=grid.resource, keep=keep) if method.prunes else Budget(keep=1.0)
 
 
 def _scheduled(protocol: Protocol, epochs: int) -> Protocol:
@@ -259,8 +323,8 @@ def _known(name: str, kind: str, known: registry.Registry) -> None:
         raise SuiteError(f"unknown {kind} {name!r}{registry.suggestion(name, targets)}")
 
 
-def _resolved(choice: str | MethodChoice) -> tuple[type[Method], MethodChoice]:
-    """The method's class, and the choice with those of its options that differ from the defaults."""
+def _resolved(choice: Choice) -> tuple[type[Method], MethodChoice]:
+    """Return the method's class, and the choice with those of its options that differ from the defaults."""
     row = MethodChoice(name=choice) if isinstance(choice, str) else choice
     try:
         method: type[Method] = registry.METHODS.load(row.name)

@@ -161,6 +161,81 @@ def test_grids_that_overlap_share_their_jobs(load, toy_methods):
     assert [job.key for job in once] == [job.key for job in twice]
 
 
+LISTS = """
+[methods]
+pruned = [{ name = "magnitude", options = { scope = "global" } }, "random"]
+
+[presets.quick.protocol]"""
+WRITTEN = '["dense", { name = "magnitude", options = { scope = "global" } }, "random"]'
+
+
+@pytest.fixture
+def load_lists(load):
+    """Loads the toy suite with a named list, and with these rows in its grid and this text at its end."""
+
+    def loaded(rows: str, more: str = "") -> suite.Suite:
+        return load(text=SUITE.replace("\n[presets.quick.protocol]", LISTS).replace(WRITTEN, rows) + more)
+
+    return loaded
+
+
+def test_a_named_list_stands_for_its_rows_in_their_order(load, load_lists, toy_methods):
+    for rows, written in (
+        ('["dense", "@pruned"]', WRITTEN),
+        ('["@pruned", "dense"]', '[{ name = "magnitude", options = { scope = "global" } }, "random", "dense"]'),
+        ('["@pruned"]', '[{ name = "magnitude", options = { scope = "global" } }, "random"]'),
+    ):
+        listed, spelled = load_lists(rows), load(text=SUITE.replace(WRITTEN, written))
+        assert [job.key for job in listed.jobs("quick", "fp32")] == [job.key for job in spelled.jobs("quick", "fp32")]
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ('["@prund"]', "no list of methods is called 'prund'; did you mean 'pruned'?"),
+        ('["@pruned", "random"]', "random stands there twice"),
+        ('["@pruned", "@pruned"]', "twice"),
+    ],
+)
+def test_lists_that_are_unknown_or_repeat_a_row_are_refused(load_lists, rows, words):
+    with pytest.raises(SuiteError) as refused:
+        load_lists(rows)
+    assert "toy.toml" in str(refused.value) and words in str(refused.value)
+    assert len(str(refused.value)) < 400
+
+
+def test_claims_may_name_a_list_and_are_refused_an_unknown_one(load_lists):
+    claim = '\n[[claims]]\ntitle = "It wins"\nsubject = "dense"\nagainst = ["@{}"]\n'
+    loaded = load_lists('["dense"]', claim.format("pruned"))
+    assert [getattr(row, "name", row) for row in loaded.choices(loaded.claims[0].against)] == ["magnitude", "random"]
+    with pytest.raises(SuiteError, match="did you mean 'pruned'"):
+        load_lists('["dense"]', claim.format("prune"))
+
+
+def test_without_lists_a_reference_says_where_to_write_one(load):
+    with pytest.raises(SuiteError, match=r"'all'; write it under \[methods\]"):
+        load(WRITTEN, '["@all"]')
+
+
+def test_a_list_of_lists_is_refused(load):
+    lists = '[methods]\na = ["random"]\nb = ["@a"]\n\n[presets.quick.protocol]'
+    with pytest.raises(SuiteError, match="a list holds methods, not other lists"):
+        load("[presets.quick.protocol]", lists)
+
+
+@pytest.mark.parametrize(
+    ("point", "words"),
+    [
+        ("keep = 0.25, accuracy = 1", "did you mean 'accuracy_of'"),
+        ('accuracy_of = "random"', "comparison.keep"),
+        ("keep = 25", "comparison.keep"),
+    ],
+)
+def test_mistakes_in_the_comparison_are_explained(load, point, words):
+    with pytest.raises(SuiteError, match=words):
+        load('title = "A toy"', f'title = "A toy"\ncomparison = {{ {point} }}')
+
+
 def test_jobs_hold_the_options_that_differ_from_the_defaults(load, toy_methods):
     options = {job.method: job.options for job in load().jobs("quick", "fp32")}
     assert options["magnitude"] == {"scope": "global"}

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stampbench.contract import Artefact, Budget, Context, Task
+from stampbench.contract import MASK_NOTE, Artefact, Budget, Context, Task
 from stampbench.pruning.allocate import Allocation, allocate
 
 from .mask_generator import mean_logits
@@ -75,7 +75,7 @@ def adapt(
         rule = torch.optim.Adam(generator.parameters(), lr=GENERATOR_RATE)
         losses = descend(adapted, under_generated_mask, options.adaptation_steps, task, context, rule)
     allocation = committed(logits, shape, budget, context)
-    notes = {"adaptation_loss": losses, "floored": allocation.floored, "mask": hexadecimal(allocation.keep)}
+    notes = {"adaptation_loss": losses, "floored": allocation.floored, MASK_NOTE: hexadecimal(allocation.keep)}
     return allocation.keep, adapted.state_dict(), notes
 
 

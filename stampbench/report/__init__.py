@@ -1,1 +1,4 @@
-"""From records to tables. Reads records and nothing else, and needs no torch."""
+"""From records to reports: records become frames, frames and claims the data of a section, data tables and figures.
+
+Nothing here needs torch, and no method is known by name.
+"""

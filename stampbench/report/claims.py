@@ -5,32 +5,43 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import pandas as pd
 
 from stampbench.job import Job
-from stampbench.report.tables import DASH, Column, Entry, Notes, Scope, Table
-from stampbench.statistics import LEAST_FOR_INTERVAL, Comparison, compare, holm
+from stampbench.report.frames import groups
+from stampbench.statistics import Comparison, compare, holm
 from stampbench.suite import Row, Suite
 
-PLACE = ["target", "network", "width", "epochs", "keep"]
 SIGNIFICANT = 0.05
 BETTER, SAME, WORSE, FEW = VERDICTS = ("better", "no difference shown", "worse", "too few seeds")
 
 
+class Match(NamedTuple):
+    """What two rows must have in common to be compared: the columns of a `job_frame` by these names."""
+
+    target: str
+    network: str
+    width: float
+    epochs: int
+    resource: str
+    keep: float
+
+
 @dataclass(frozen=True)
 class Line:
-    """The subject against one other row at one place (target, network, width, epochs, share kept)."""
+    """The subject of a claim against one other row, in what they have in common."""
 
-    place: tuple[object, ...]
+    match: Match
     other: str
     comparison: Comparison
     keys: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Finding:
-    """What came of a claim: its comparisons, and their p values corrected for their number (None: too few seeds)."""
+class JudgedClaim:
+    """The outcome of a claim: its comparisons, and their p values corrected for their number (None: too few seeds)."""
 
     title: str
     subject: str
@@ -49,54 +60,41 @@ class Finding:
         return ", ".join(f"{counts[word]} {word}" for word in VERDICTS if counts[word])
 
 
-def findings(suite: Suite, jobs: Sequence[Job], frame: pd.DataFrame) -> list[Finding | None]:
-    """Every claim of the suite, tested; None where these jobs cannot speak to it. `frame` is their `job_frame`."""
-    found: list[Finding | None] = []
+def judged_claims(suite: Suite, jobs: Sequence[Job], frame: pd.DataFrame) -> list[JudgedClaim | None]:
+    """Test every claim of the suite; None where these jobs cannot speak to it. `frame` is their `job_frame`."""
+    found: list[JudgedClaim | None] = []
     for claim in suite.claims:
-        subject = _of(suite.row_of(claim.subject), jobs, frame)
-        lines = tuple(_lines(subject, [_of(suite.row_of(choice), jobs, frame) for choice in claim.against]))
+        subject = rows_of(suite.row_of(claim.subject), jobs, frame)
+        others = [rows_of(suite.row_of(choice), jobs, frame) for choice in suite.choices(claim.against)]
+        lines = tuple(_lines(subject, others))
         adjusted = tuple(holm([line.comparison.p for line in lines]))
-        found.append(Finding(claim.title, _label(subject), lines, adjusted) if lines else None)
+        found.append(JudgedClaim(claim.title, _label(subject), lines, adjusted) if lines else None)
     return found
 
 
-def claim_tables(found: Sequence[Finding | None], scope: Scope) -> list[Table]:
-    """A table a claim that was tested."""
-    return [_claim_table(finding, index, scope) for index, finding in enumerate(found, 1) if finding]
-
-
-def _claim_table(finding: Finding, index: int, scope: Scope) -> Table:
-    notes = Notes()
-    pairs = zip(finding.lines, finding.adjusted, strict=True)
-    words = ("target", "network", "budget", "against", "n", "difference", "p (Holm)", "p (sign flips)", "verdict")
-    return Table(
-        name=scope.name(f"claim-{index}"),
-        caption=f"{finding.title} ({scope.suite}, {scope.preset} preset): {finding.subject} minus the other, points of "
-        f"top-1 accuracy with the paired 95 % interval; a verdict needs a Holm-corrected p below {SIGNIFICANT:g} over "
-        f"the rows of this table: {finding.tally}; {scope.setting}.",
-        columns=tuple(Column(word, number=word in words[4:8]) for word in words),
-        rows=tuple(_row(line, p, notes) for line, p in pairs),
-        notes=notes.texts,
-        sources=tuple(line.keys for line in finding.lines),
-    )
-
-
-def _of(row: Row, jobs: Sequence[Job], frame: pd.DataFrame) -> pd.DataFrame:
+def rows_of(row: Row, jobs: Sequence[Job], frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the part of a `job_frame` that is of one row of the suite."""
     keys = {job.key for job in jobs if row.holds(job)}
     return frame[frame["key"].isin(keys)]
 
 
 def _lines(subject: pd.DataFrame, others: Sequence[pd.DataFrame]) -> Iterator[Line]:
-    """Place by place, in the subject's order; places that the other does not have are left out."""
-    for place, own in subject.groupby(PLACE, sort=False):
-        assert isinstance(place, tuple)
+    """Yield the comparisons in the subject's order; where the other row has nothing to match there is none."""
+    for values, own in groups(subject, Match._fields):
+        match = Match(*values)
         for other in others:
-            # What removes nothing has one budget, whatever the subject's.
-            fixed = other[(other[PLACE[:4]] == list(place[:4])).all(axis=1)]
-            there = fixed if (other["keep"] == 1).all() else fixed[fixed["keep"] == place[4]]
+            there = _matching(other, match)
             if len(there):
                 keys = (*_done(own)["key"], *_done(there)["key"])
-                yield Line(place, _label(there), compare(_accuracies(own), _accuracies(there)), keys)
+                yield Line(match, _label(there), compare(_accuracies(own), _accuracies(there)), keys)
+
+
+def _matching(other: pd.DataFrame, match: Match) -> pd.DataFrame:
+    there = other[(other[list(Match._fields[:4])] == list(match[:4])).all(axis=1)]
+    # What removes nothing has one budget, whatever the subject's; all else must keep as much of the same resource.
+    if (other["keep"] == 1).all():
+        return there
+    return there[(there["resource"] == match.resource) & (there["keep"] == match.keep)]
 
 
 def _accuracies(frame: pd.DataFrame) -> dict[int, float]:
@@ -112,43 +110,10 @@ def _label(frame: pd.DataFrame) -> str:
     return f"{frame['variant'].iloc[0]} ({frame['start'].iloc[0]})" if len(frame) else "nothing"
 
 
-def _row(line: Line, adjusted: float | None, notes: Notes) -> tuple[Entry, ...]:
-    target, network, width, _, keep = line.place
-    found = line.comparison
-    few = f"fewer than {LEAST_FOR_INTERVAL} common seeds: no interval"
-    return (
-        Entry(str(target)),
-        Entry(f"{network} × {width:g}"),
-        Entry(f"{keep:g}"),
-        Entry(line.other),
-        Entry(str(found.n)),
-        Entry(
-            _difference(found),
-            notes.index(few) if found.half_width is None else None,
-            strong=verdict(found, adjusted) in (BETTER, WORSE),
-        ),
-        Entry(_p(adjusted)),
-        Entry(_p(found.sign_flip_p)),
-        Entry(verdict(found, adjusted)),
-    )
-
-
 def verdict(found: Comparison, adjusted: float | None) -> str:
-    """One of `VERDICTS`."""
+    """Return one of `VERDICTS`."""
     if found.mean is None or adjusted is None:
         return FEW
     if adjusted >= SIGNIFICANT:
         return SAME
     return BETTER if found.mean > 0 else WORSE
-
-
-def _difference(found: Comparison) -> str:
-    if found.mean is None:
-        return DASH
-    return f"{found.mean:+.2f}" if found.half_width is None else f"{found.mean:+.2f} ± {found.half_width:.2f}"
-
-
-def _p(value: float | None) -> str:
-    if value is None:
-        return DASH
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"

@@ -8,8 +8,8 @@ from typing import Final
 from xml.etree import ElementTree
 
 from stampbench.regress import Finding, Verdict
-from stampbench.report import markdown
-from stampbench.report.tables import Column, Entry, Table
+from stampbench.report.model import Column, Entry, Table
+from stampbench.report.render import markdown
 
 HEADINGS = ("where", "what", "before", "now", "verdict")
 VERDICTS: Final[tuple[Verdict, ...]] = ("fail", "inconclusive", "pass")

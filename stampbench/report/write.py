@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import gc
-import io
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,11 +11,11 @@ from typing import Final
 from stampbench import registry
 from stampbench.errors import UserError
 from stampbench.files import write_atomically
-from stampbench.report import latex, markdown, page
-from stampbench.report.figures import Figure
-from stampbench.report.inserted import insert
+from stampbench.report.render import csv, latex, markdown, page
+from stampbench.report.render.figures import figures_of
+from stampbench.report.render.figures.drawing import Figure
+from stampbench.report.render.inserted import insert
 from stampbench.report.sections import Section, suite_sections
-from stampbench.report.tables import Table
 from stampbench.store import Store
 from stampbench.suite import Suite
 
@@ -66,7 +64,8 @@ def renew(path: Path, suites: Sequence[Suite], store: Store) -> None:
 
 
 def _files(suite: str, sections: Sequence[Section], formats: Sequence[str]) -> Files:
-    drawn = [section.figures() if {"html", "figures"} & set(formats) else [] for section in sections]
+    draws = not {"html", "figures"}.isdisjoint(formats)
+    drawn = [figures_of(section.data) if draws and section.data else [] for section in sections]
     for name in formats:
         if name == "csv":
             yield from _csv_files(sections)
@@ -82,18 +81,7 @@ def _files(suite: str, sections: Sequence[Section], formats: Sequence[str]) -> F
 def _csv_files(sections: Iterable[Section]) -> Files:
     for section in sections:
         for table in section.tables:
-            yield f"csv/{table.name}.csv", csv_text(table)
-
-
-def csv_text(table: Table) -> str:
-    """The table's headings and texts; what footnotes say stands in a last column."""
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow([*(column.heading for column in table.columns), "notes"])
-    for row in table.rows:
-        notes = [f"{entry.text}: {table.notes[entry.note]}" for entry in row if entry.note is not None]
-        writer.writerow([*(entry.text for entry in row), "; ".join(notes)])
-    return file.getvalue()
+            yield f"csv/{table.name}{csv.SUFFIX}", csv.table(table)
 
 
 def _figure_files(drawn: Iterable[Sequence[Figure]]) -> Files:

@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 
 from stampbench import registry
+from stampbench.report import published
 from stampbench.store import Store
 from stampbench.suite import Suite
 from tests import factories
 
 METHODS = registry.METHODS
+LOAD = published.load
 
 
 @pytest.fixture(autouse=True)
@@ -19,10 +21,22 @@ def toy_methods(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "METHODS", registry.Registry("method", factories.TOY_METHODS))
 
 
+@pytest.fixture(autouse=True)
+def nothing_published(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Toys are not compared with the project's published numbers."""
+    monkeypatch.setattr(published, "load", lambda: ())
+
+
 @pytest.fixture
 def real_methods(toy_methods: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """This project's methods again."""
     monkeypatch.setattr(registry, "METHODS", METHODS)
+
+
+@pytest.fixture
+def real_published(nothing_published: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This project's published numbers again."""
+    monkeypatch.setattr(published, "load", LOAD)
 
 
 @pytest.fixture
@@ -50,6 +64,7 @@ def make_suite() -> Callable[..., Suite]:
         }
         protocol = factories.protocol().model_dump() | {"precision": precision}
         preset = {"protocol": protocol, "grid": [whole | {"seeds": 3} | grid]}
-        return Suite.model_validate({"name": "toys", "title": title, "presets": {"quick": preset}})
+        point = {"keep": 0.25, "accuracy_of": {"name": "magnitude", "start": "target"}}
+        return Suite.model_validate({"name": "toys", "title": title, "comparison": point, "presets": {"quick": preset}})
 
     return make

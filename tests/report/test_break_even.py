@@ -2,13 +2,12 @@ from __future__ import annotations
 
 import pytest
 
-from stampbench.contract import Start
+from stampbench.contract import Budget, Start
 from stampbench.record import ArtefactUse
-from stampbench.report.break_even import break_even_table, targets_to_break_even
-from stampbench.report.cells import cell_frame, job_frame
-from stampbench.report.tables import Scope
+from stampbench.report.tables.break_even import break_even_tables, targets_to_break_even
 from stampbench.store import Store
 from tests import factories
+from tests.report.making import data_of
 
 
 def use(kind: str, seconds: float) -> ArtefactUse:
@@ -30,17 +29,34 @@ def test_seconds_on_the_reference_side_over_seconds_saved_on_each_target(store: 
         put(store, 70.0, [], start=Start.TARGET),
         put(store, 15.0, [pretrained], options={"scope": "global"}),
     ]
-    frame = job_frame(jobs, store)
-    table = break_even_table(cell_frame(frame), Scope.of("toys", "quick", jobs, frame))
-    assert table is not None
+    (table,) = break_even_tables(data_of(jobs, store))
     found = [tuple(entry.text for entry in row[-3:]) for row in table.rows]
     assert found == [("300", "6.0", "50"), ("500", "50.0", "10"), ("300", "-5.0", "never")]
 
 
 def test_nothing_to_pay_back_is_no_table(store: Store) -> None:
     jobs = [put(store, 20.0, [use("pretrained", 200.0)])]
-    frame = job_frame(jobs, store)
-    assert break_even_table(cell_frame(frame), Scope.of("toys", "quick", jobs, frame)) is None
+    assert break_even_tables(data_of(jobs, store)) == []
+
+
+def test_only_equal_shares_of_one_resource_are_compared(store: Store) -> None:
+    """A quarter of the parameters is not a quarter of the MACs; nothing removed is all of either."""
+    pretrained, own = use("pretrained", 200.0), use("meta-trained", 300.0)
+    weighed = {"budget": Budget(kind="params", keep=0.25)}
+    jobs = [
+        put(store, 20.0, [pretrained, own], method="random"),
+        put(store, 26.0, [pretrained], **weighed),
+        put(store, 30.0, [pretrained], method="dense"),
+    ]
+    (table,) = break_even_tables(data_of(jobs, store))
+    assert [row[1].text for row in table.rows] == ["dense (reference)"]
+    jobs.append(put(store, 22.0, [pretrained, own], method="random", **weighed))
+    (table,) = break_even_tables(data_of(jobs, store))
+    assert {(row[1].text.split()[0], row[4].text) for row in table.rows} == {
+        ("dense", "0.25 MACs"),
+        ("dense", "0.25 parameters"),
+        ("magnitude", "0.25 parameters"),
+    }
 
 
 @pytest.mark.parametrize(

@@ -5,23 +5,27 @@ from typing import Any
 
 import pytest
 
+from stampbench.contract import Budget
 from stampbench.errors import SuiteError
-from stampbench.report.cells import job_frame
-from stampbench.report.claims import claim_tables, findings, verdict
-from stampbench.report.tables import Scope, Table
+from stampbench.job import Job
+from stampbench.report.claims import judged_claims, verdict
+from stampbench.report.frames import job_frame
+from stampbench.report.model import Table
+from stampbench.report.tables.claims import claim_tables
 from stampbench.statistics import Comparison
 from stampbench.store import Store
 from stampbench.suite import Suite
 from tests import factories
+from tests.report.making import suite_data
 
 MakeSuite = Callable[..., Suite]
 SUBJECT = {"name": "magnitude", "options": {"scope": "global"}}
 
 
-def claimed(make_suite: MakeSuite, against: list[Any], **grid: Any) -> Suite:
+def claimed(make_suite: MakeSuite, against: list[Any], lists: dict[str, list[str]] | None = None, **grid: Any) -> Suite:
     suite = make_suite(**({"seeds": 8} | grid))
     claim = {"title": "It wins", "subject": SUBJECT, "against": against}
-    return Suite.model_validate(suite.model_dump() | {"claims": [claim]})
+    return Suite.model_validate(suite.model_dump() | {"methods": lists or {}, "claims": [claim]})
 
 
 def tables_of(suite: Suite, store: Store, accuracies: dict[str, list[float]]) -> list[Table]:
@@ -30,8 +34,7 @@ def tables_of(suite: Suite, store: Store, accuracies: dict[str, list[float]]) ->
     for job in jobs:
         if job.start != "target" and job.seed < len(accuracies.get(job.method, [])):
             store.put(factories.record(job, top1=accuracies[job.method][job.seed]))
-    frame = job_frame(jobs, store)
-    return claim_tables(findings(suite, jobs, frame), Scope.of("toys", "quick", jobs, frame))
+    return claim_tables(suite_data(suite, store))
 
 
 def texts(table: Table) -> list[dict[str, str]]:
@@ -85,6 +88,30 @@ def test_a_suite_without_the_subject_has_no_table(make_suite: MakeSuite, store: 
 def test_an_unknown_method_in_a_claim_is_refused(make_suite: MakeSuite, store: Store) -> None:
     with pytest.raises(SuiteError, match="magnitud"):
         tables_of(claimed(make_suite, ["magnitud"]), store, {})
+
+
+def test_only_equal_shares_of_one_resource_are_paired(make_suite: MakeSuite, store: Store) -> None:
+    """The other row keeps a quarter of the parameters, then of the MACs too; what removes nothing matches both."""
+    suite = claimed(make_suite, ["random", "dense"], methods=["random", "dense", SUBJECT], seeds=1)
+    jobs = suite.jobs("quick", "fp32")
+    random = next(job for job in jobs if job.method == "random")
+    weighed = random.model_copy(update={"budget": Budget(kind="params", keep=0.25)})
+    others = [job for job in jobs if job is not random]
+
+    def compared(jobs: list[Job]) -> list[tuple[str, str]]:
+        (found,) = judged_claims(suite, jobs, job_frame(jobs, store))
+        assert found is not None
+        return [(line.other, line.match.resource) for line in found.lines]
+
+    assert compared([*others, weighed]) == [("dense (reference)", "macs")]
+    assert compared([*others, weighed, random]) == [("random (reference)", "macs"), ("dense (reference)", "macs")]
+
+
+def test_a_claim_against_a_named_list_is_one_against_its_rows(make_suite: MakeSuite, store: Store) -> None:
+    accuracies = {"magnitude": [0.6, 0.62, 0.61], "random": [0.5, 0.52, 0.5], "dense": [0.7, 0.71, 0.7]}
+    written = claimed(make_suite, ["random", "dense"], seeds=3)
+    named = claimed(make_suite, ["@others"], {"others": ["random", "dense"]}, seeds=3)
+    assert tables_of(named, store, accuracies) == tables_of(written, store, accuracies)
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stampbench.report.cells import cell_frame, job_frame
-from stampbench.report.equal import equal_tables, share_at
-from stampbench.report.tables import Scope, Table
+from stampbench.contract import Budget
+from stampbench.job import Job
+from stampbench.report.data import Data
+from stampbench.report.model import Table
+from stampbench.report.render.figures import figures_of
+from stampbench.report.tables.equal_accuracy import equal_accuracy_tables, share_at
+from stampbench.report.tables.equal_time import equal_time_tables
+from stampbench.report.tables.time_to_accuracy import time_to_accuracy_tables
 from stampbench.store import Store
 from stampbench.suite import Suite
 from tests import factories
+from tests.report.making import suite_data, texts
 
 SHARES = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2)
 MakeSuite = Callable[..., Suite]
@@ -42,15 +48,13 @@ def test_a_reached_level_lies_on_the_curve(accuracies: list[float], level: float
         assert found is not None and SHARES[0] <= found <= SHARES[-1]
 
 
+def tables_of(data: Data) -> dict[str, Table]:
+    functions = (equal_accuracy_tables, time_to_accuracy_tables, equal_time_tables)
+    return {table.name: table for function in functions for table in function(data)}
+
+
 def tables(suite: Suite, store: Store) -> dict[str, Table]:
-    jobs = suite.jobs("quick", "fp32")
-    frame = job_frame(jobs, store)
-    found = equal_tables(cell_frame(frame), Scope.of("toys", "quick", jobs, frame), epochs=2)
-    return {table.name: table for table in found}
-
-
-def texts(table: Table) -> list[list[str]]:
-    return [[entry.text for entry in row] for row in table.rows]
+    return tables_of(suite_data(suite, store))
 
 
 def test_compression_at_equal_accuracy(make_suite: MakeSuite, store: Store) -> None:
@@ -107,3 +111,56 @@ def test_nothing_to_reach_gives_no_table(make_suite: MakeSuite, store: Store) ->
     for job in suite.jobs("quick", "fp32"):
         store.put(factories.record(job))
     assert tables(suite, store) == {}
+
+
+def test_the_goal_is_the_suites(make_suite: MakeSuite, store: Store) -> None:
+    """Half of the MACs of random is to be reached, not a quarter of magnitude's."""
+    suite = make_suite(methods=["random", "magnitude"], budgets=[0.5, 0.25], seeds=1)
+    suite = Suite.model_validate(suite.model_dump() | {"comparison": {"keep": 0.5, "accuracy_of": "random"}})
+    for job in suite.jobs("quick", "fp32"):
+        store.put(factories.record(job, top1={"random": 0.3}.get(job.method, 0.5) + 0.1 * math.log2(job.budget.keep)))
+    (table,) = tables(suite, store).values()
+    assert [row[2:6] for row in texts(table)] == [
+        ["random", "reference", "20.00", "50.0"],
+        ["magnitude", "reference", "20.00", "≤ 25.0"],
+    ]
+    assert "that of random pretrained on the reference set at 1/2 of the MACs" in table.caption
+
+
+def test_a_suite_without_a_comparison_compares_nothing(make_suite: MakeSuite, store: Store) -> None:
+    """With one it has all three tables and both figures that need a share or an accuracy to compare at."""
+    meta = factories.reference_use(0, seconds=50.0).model_copy(update={"kind": "meta-trained"})
+    suite = make_suite(budgets=[0.5, 0.25], epochs=[1, 2], seeds=1)
+    for job in suite.jobs("quick", "fp32"):
+        store.put(factories.record(job, artefacts=[meta]))
+    silent = suite.model_copy(update={"comparison": None})
+    assert (len(tables(suite, store)), len(tables(silent, store))) == (3, 0)
+
+    def drawn(suite: Suite) -> set[str]:
+        return {figure.name.partition("-cifar10")[0] for figure in figures_of(suite_data(suite, store))}
+
+    assert drawn(suite) - drawn(silent) == {"toys-quick-time-to-accuracy", "toys-quick-break-even"}
+
+
+def weighed(job: Job) -> Job:
+    return job.model_copy(update={"budget": Budget(kind="params", keep=job.budget.keep)})
+
+
+def test_every_resource_has_tables_and_figures_of_its_own(make_suite: MakeSuite, store: Store) -> None:
+    """A quarter of the MACs reaches 80 %, a quarter of the parameters 40 %: neither goal is the other's."""
+    suite = make_suite(methods=["dense", {"name": "magnitude", "start": "target"}], budgets=[0.5, 0.25], seeds=1)
+    pruned = [job for job in suite.jobs("quick", "fp32") if job.method != "dense"]
+    jobs = [*suite.jobs("quick", "fp32"), *(weighed(job) for job in pruned)]
+    for job in jobs:
+        best = 0.4 if job.budget.kind == "params" else 0.8
+        store.put(factories.record(job, top1=best + 0.1 * (job.budget.keep - 0.25)))
+    data = Data.of(suite, "quick", jobs, store)
+    found = tables_of(data)
+    assert list(found) == [f"toys-quick-equal-accuracy-{resource}-fp32" for resource in ("macs", "params")]
+    assert [[row[4] for row in texts(table)] for table in found.values()] == [["80.00"], ["40.00"]]
+    assert ["of the MACs" in table.caption for table in found.values()] == [True, False]
+    assert ["of the parameters, " in table.caption for table in found.values()] == [False, True]
+    names = {figure.name for figure in figures_of(data)}
+    for resource in ("macs", "params"):
+        assert f"toys-quick-accuracy-{resource}-cifar10-vgg19-0.25-{resource}-fp32" in names
+        assert f"toys-quick-widths-cifar10-vgg19-0.25-{resource}-fp32" in names

@@ -8,21 +8,24 @@ from xml.etree import ElementTree
 import pytest
 
 from stampbench import registry
-from stampbench.report import figures
-from stampbench.report.figures import Figure, colour_of, group_widths
-from stampbench.report.sections import Section, preset_sections
+from stampbench.contract import MASK_NOTE, Start
+from stampbench.report.data import Data
+from stampbench.report.render.figures import figures_of
+from stampbench.report.render.figures.drawing import Figure
+from stampbench.report.render.figures.view import PALETTE, colour_of, views
+from stampbench.report.render.figures.widths import group_widths
 from stampbench.store import Store
 from stampbench.suite import Suite
 from tests import factories
+from tests.report.making import data_of, suite_data
 
 MakeSuite = Callable[..., Suite]
 
 
-def section(suite: Suite, store: Store, **fields: object) -> Section:
+def filled(suite: Suite, store: Store, **fields: object) -> Data:
     for job in suite.jobs("quick", "fp32"):
         store.put(factories.record(job, top1=0.5 + 0.01 * job.seed + 0.2 * job.budget.keep, **fields))
-    (found,) = preset_sections(suite, "quick", store)
-    return found
+    return suite_data(suite, store)
 
 
 def names(drawn: list[Figure]) -> list[str]:
@@ -30,14 +33,14 @@ def names(drawn: list[Figure]) -> list[str]:
 
 
 def test_one_budget_has_no_trade_off_and_one_schedule_no_time(make_suite: MakeSuite, store: Store) -> None:
-    drawn = section(make_suite(), store).figures()
+    drawn = figures_of(filled(make_suite(), store))
     assert names(drawn) == ["accuracy-seconds-cifar10-vgg19-0.25", "widths-cifar10-vgg19-0.25"]
 
 
 def test_budgets_schedules_masks_and_reference_work_are_drawn(make_suite: MakeSuite, store: Store) -> None:
     suite = make_suite(targets=["cifar10", "svhn"], methods=["magnitude"], budgets=[0.5, 0.25], epochs=[1, 2], seeds=4)
     meta = factories.reference_use(0, seconds=50.0).model_copy(update={"kind": "meta-trained"})
-    drawn = section(suite, store, artefacts=[meta], notes={"mask": {"features.0": "f0"}}).figures()
+    drawn = figures_of(filled(suite, store, artefacts=[meta], notes={MASK_NOTE: {"features.0": "f0"}}))
     assert names(drawn) == [
         *(
             f"{kind}-{target}-vgg19-0.25"
@@ -57,8 +60,8 @@ def test_budgets_schedules_masks_and_reference_work_are_drawn(make_suite: MakeSu
 
 
 def test_the_same_records_give_the_same_bytes(make_suite: MakeSuite, store: Store) -> None:
-    found = section(make_suite(budgets=[0.5, 0.25]), store)
-    for first, second in zip(found.figures(), found.figures(), strict=True):
+    found = filled(make_suite(budgets=[0.5, 0.25]), store)
+    for first, second in zip(figures_of(found), figures_of(found), strict=True):
         assert (first.svg, first.png) == (second.svg, second.png)
         assert first.png.startswith(b"\x89PNG") and ElementTree.fromstring(first.svg).tag.endswith("svg")
 
@@ -67,15 +70,31 @@ def test_failed_records_are_not_drawn(make_suite: MakeSuite, store: Store) -> No
     suite = make_suite(methods=["magnitude"])
     for job in suite.jobs("quick", "fp32"):
         store.put(factories.failed(job))
-    (found,) = preset_sections(suite, "quick", store)
-    assert found.figures() == []
+    assert figures_of(suite_data(suite, store)) == []
 
 
 def test_a_methods_colour_is_its_own_whatever_else_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     methods = list(registry.METHODS.targets())
     colours = [colour_of(method) for method in methods]
-    assert len(set(colours)) == len(methods) <= len(figures.PALETTE)
+    assert len(set(colours)) == len(methods) <= len(PALETTE)
+
+
+def test_a_transplanted_mask_has_its_methods_colour(real_methods: None, store: Store) -> None:
+    methods = {"transplant": {"mask": "snip"}, "snip": {}, "magnitude": {}}
+    jobs = [
+        factories.job(
+            method, start=Start.REFERENCE, options=registry.METHODS.load(method).Options(**options).model_dump()
+        )
+        for method, options in methods.items()
+    ]
+    for job in jobs:
+        store.put(factories.record(job))
+    (view,) = views(data_of(jobs, store))
+    looks = {style.label: (style.colour, style.marker) for style, _ in view.rows(view.jobs)}
+    lent, own, other = (looks[f"{name} (reference)"] for name in ("transplant, snip", "snip", "magnitude"))
+    assert lent[0] == own[0] != other[0]
+    assert lent[1] != own[1]
 
 
 def test_widths_are_those_of_the_records() -> None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from stampbench import suite as suites
 from stampbench.errors import UserError
-from stampbench.report import latex
-from stampbench.report.inserted import insert
+from stampbench.report.model import Column, Entry, Table
+from stampbench.report.render import latex
+from stampbench.report.render.inserted import insert
 from stampbench.report.sections import suite_sections
-from stampbench.report.tables import Column, Entry, Table
 from stampbench.store import Store
 
 ROOT = Path(__file__).parents[2]
@@ -30,11 +31,16 @@ def test_an_unknown_name_is_refused() -> None:
         insert("<!-- table: cifar-quik -->\n<!-- /table -->", [TABLE])
 
 
-@pytest.fixture
-def committed(real_methods: None) -> list[Table]:
+@cache
+def tables_of_all_suites() -> list[Table]:
     store = Store(ROOT / "results")
     loaded = [suites.load(path) for path in sorted((ROOT / "suites").glob("*.toml"))]
     return [table for suite in loaded for section in suite_sections(suite, store) for table in section.tables]
+
+
+@pytest.fixture
+def committed(real_methods: None, real_published: None) -> list[Table]:
+    return tables_of_all_suites()
 
 
 def test_readme_shows_the_committed_records(committed: list[Table]) -> None:

@@ -4,12 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stampbench.contract import MASK_NOTE
 from stampbench.record import ArtefactUse
-from stampbench.report.cells import job_frame
-from stampbench.report.masks import jaccard_distance, mask_tables
-from stampbench.report.tables import Scope
+from stampbench.report.masks import jaccard_distance
+from stampbench.report.tables.masks import mask_tables
 from stampbench.store import Store
 from tests import factories
+from tests.report.making import data_of
 
 MASKS = st.fixed_dictionaries({"a": st.sets(st.integers(0, 11)), "b": st.sets(st.integers(0, 6))})
 
@@ -29,15 +30,12 @@ def test_only_masks_on_the_same_artefacts_are_compared(store: Store) -> None:
     """Seeds 0 and 1 share artefacts, seed 2 does not; half of the channels differ between targets, a third between
     draws."""
     bits = {("cifar10", 0): "f0", ("cifar10", 1): "f8", ("svhn", 0): "3c", ("cifar10", 2): "ff", ("svhn", 2): "ff"}
-    records = {}
     jobs = [factories.job(target=target, seed=seed) for target, seed in bits]
     for job in jobs:
         use = ArtefactUse(kind="x", scope="reference", digest=str(job.seed // 2) * 16, seconds=1.0, reused=True)
-        note = {"mask": {"conv": bits[job.target, job.seed]}}
-        records[job.key] = factories.record(job, artefacts=[use], notes=note)
-        store.put(records[job.key])
-    frame = job_frame(jobs, store)
-    (table,) = mask_tables(records, frame, Scope.of("toys", "quick", jobs, frame))
+        note = {MASK_NOTE: {"conv": bits[job.target, job.seed]}}
+        store.put(factories.record(job, artefacts=[use], notes=note))
+    (table,) = mask_tables(data_of(jobs, store))
     entries = {row[0].text: [entry.text for entry in row[1:]] for row in table.rows}
     between = ((1 - 2 / 6) + (1 - 3 / 6) + 0) / 3
     assert entries == {"cifar10": [f"{1 - 4 / 5:.3f}", f"{between:.3f}"], "svhn": [f"{between:.3f}", "–"]}
@@ -45,18 +43,13 @@ def test_only_masks_on_the_same_artefacts_are_compared(store: Store) -> None:
 
 def test_records_without_masks_make_no_table(store: Store) -> None:
     jobs = [factories.job()]
-    records = {jobs[0].key: factories.record(jobs[0])}
-    store.put(records[jobs[0].key])
-    frame = job_frame(jobs, store)
-    assert mask_tables(records, frame, Scope.of("toys", "quick", jobs, frame)) == []
+    store.put(factories.record(jobs[0]))
+    assert mask_tables(data_of(jobs, store)) == []
 
 
 def test_masks_that_have_nothing_to_be_compared_with_make_no_table(store: Store) -> None:
     jobs = [factories.job(seed=seed) for seed in (0, 1)]
-    records = {}
     for job in jobs:
         use = ArtefactUse(kind="x", scope="reference", digest=str(job.seed) * 16, seconds=1.0, reused=True)
-        records[job.key] = factories.record(job, artefacts=[use], notes={"mask": {"conv": "f0"}})
-        store.put(records[job.key])
-    frame = job_frame(jobs, store)
-    assert mask_tables(records, frame, Scope.of("toys", "quick", jobs, frame)) == []
+        store.put(factories.record(job, artefacts=[use], notes={MASK_NOTE: {"conv": "f0"}}))
+    assert mask_tables(data_of(jobs, store)) == []

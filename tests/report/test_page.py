@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from stampbench.report import sections
-from stampbench.report.figures import Figure
+from stampbench.report import write
 from stampbench.report.headline import headline
+from stampbench.report.render.figures.drawing import Figure
 from stampbench.report.sections import suite_sections
 from stampbench.report.write import write_report
 from stampbench.store import Store
@@ -29,7 +29,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 def page(make_suite: MakeSuite, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A page of three rows on two targets, with a failed job, a claim and a figure, all of hostile text."""
     drawn = Figure("figure", NASTY, b'<svg xmlns="http://www.w3.org/2000/svg" width="400" height="300"/>', b"")
-    monkeypatch.setattr(sections, "suite_figures", lambda *_: [drawn])
+    monkeypatch.setattr(write, "figures_of", lambda _: [drawn])
     grid = {"targets": ["cifar10", "cifar100"], "methods": ["dense", "random", "magnitude"], "budgets": [0.5, 0.25]}
     suite = make_suite(title=f"Toys {NASTY}", **grid)
     claim = {"title": f"It wins {NASTY}", "subject": "magnitude", "against": ["random"]}

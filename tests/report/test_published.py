@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,15 +9,18 @@ import pytest
 from stampbench.contract import Granularity
 from stampbench.errors import UserError
 from stampbench.report import published
+from stampbench.report.model import Table
+from stampbench.report.published import Source, parse
+from stampbench.report.remarks import paper_sizes
 from stampbench.report.sections import suite_sections
-from stampbench.report.tables import Table
+from stampbench.report.tables.published import published_tables, same_budget
 from stampbench.report.write import write_report
 from stampbench.store import Store
 from stampbench.suite import Suite
 from tests import factories
-from tests.report.tables_of import suite_tables
+from tests.report import making
+from tests.report.making import suite_data
 
-ROOT = Path(__file__).parents[2]
 MakeSuite = Callable[..., Suite]
 
 # Settings of the toy suite: vgg19 × 0.25, 2 epochs, 900 training images, reference weights, the last epoch.
@@ -39,22 +43,21 @@ def source(numbers: str = NUMBER, setting: str = SAME, **fields: str) -> str:
 
 @pytest.fixture
 def published_beside(make_suite: MakeSuite, store: Store) -> Callable[..., Table | None]:
-    """The table that a report of one magnitude cell (three seeds, 69, 70 and 71 %) has for such a file."""
+    """The table of one magnitude cell (three seeds, 69, 70 and 71 %) beside what such a file states."""
 
     def table(text: str) -> Table | None:
         suite = make_suite(methods=["magnitude"])
         for seed, job in enumerate(suite.jobs("quick", "fp32")):
             store.put(factories.record(job, top1=0.69 + seed / 100))
-        (store.root / "published.toml").write_text(text, encoding="utf-8")
-        tables = suite_tables(suite, "quick", store)
-        return tables[1] if len(tables) > 1 else None
+        tables = published_tables(replace(suite_data(suite, store), published=parse(text)))
+        return tables[0] if tables else None
 
     return table
 
 
 def texts(table: Table | None) -> list[list[str]]:
     assert table is not None
-    return [[entry.text for entry in row] for row in table.rows]
+    return making.texts(table)
 
 
 def test_the_same_setting_is_called_so(published_beside: Callable[..., Table | None]) -> None:
@@ -121,8 +124,9 @@ def test_the_cell_of_the_same_start_stands_beside(make_suite: MakeSuite, store: 
     suite = make_suite(methods=["magnitude", {"name": "magnitude", "start": "target"}], seeds=1)
     for job in suite.jobs("quick", "fp32"):
         store.put(factories.record(job, top1=0.8 if job.start == "target" else 0.6))
-    (store.root / "published.toml").write_text(source(start='"target"'), encoding="utf-8")
-    (row,) = texts(suite_tables(suite, "quick", store)[1])
+    stated = parse(source(start='"target"'))
+    (table,) = published_tables(replace(suite_data(suite, store), published=stated))
+    (row,) = texts(table)
     assert row[-2:] == ["80.00", "same"]
 
 
@@ -131,34 +135,33 @@ def test_the_cell_of_the_same_start_stands_beside(make_suite: MakeSuite, store: 
     [
         (source(grannularity='"channel"'), "did you mean 'granularity'"),
         (source(NUMBER.replace("93.3", "933")), "less than or equal to 100"),
+        (source(kept_of='"mac"'), "unknown resource 'mac'; did you mean 'macs'"),
         ("[[table", "cannot be read as TOML"),
     ],
 )
-def test_mistakes_are_explained(text: str, words: str, store: Store) -> None:
-    store.root.mkdir()
-    (store.root / "published.toml").write_text(text, encoding="utf-8")
+def test_mistakes_are_explained(text: str, words: str) -> None:
     with pytest.raises(UserError, match=words):
-        published.load(store)
-
-
-def test_without_the_file_there_is_no_table(make_suite: MakeSuite, store: Store) -> None:
-    suite = make_suite(methods=["magnitude"])
-    store.put(factories.record(suite.jobs("quick", "fp32")[0]))
-    assert published.load(store) == ()
-    assert len(suite_tables(suite, "quick", store)) == 1
+        parse(text)
 
 
 @pytest.mark.parametrize("form", ["md", "latex"])
-def test_reports_hold_it(
-    form: str, published_beside: Callable[..., Table | None], make_suite: MakeSuite, store: Store, tmp_path: Path
+def test_reports_hold_it_wherever_the_records_lie(
+    form: str, real_published: None, make_suite: MakeSuite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    published_beside(source())
-    (path,) = write_report([make_suite(methods=["magnitude"])], store, [form], tmp_path / "out")
-    assert "Published numbers beside ours" in path.read_text(encoding="utf-8")
+    """The project's own numbers on VGG-19: they travel with the package, and not with a results folder."""
+    monkeypatch.chdir(tmp_path)
+    suite = make_suite(methods=[{"name": "magnitude", "granularity": "weight"}])
+    monkeypatch.setattr(factories.ToyMagnitude, "granularities", frozenset(Granularity))
+    elsewhere = Store(tmp_path / "elsewhere")
+    for job in suite.jobs("quick", "fp32"):
+        elsewhere.put(factories.record(job))
+    (path,) = write_report([suite], elsewhere, [form], tmp_path / "out")
+    text = path.read_text(encoding="utf-8")
+    assert "Published numbers beside ours" in text and "GraNet" in text
 
 
-def test_the_projects_own_file_holds_what_its_sources_say() -> None:
-    sources = published.load(Store(ROOT / "results"))
+def test_the_projects_own_file_holds_what_its_sources_say(real_published: None) -> None:
+    sources = published.load()
     found = {
         (n.method, n.target, s.network, n.keep): (n.top1, n.sd)
         for s in sources
@@ -187,13 +190,12 @@ def test_the_size_of_the_papers_search_is_told_from_the_notes(make_suite: MakeSu
 
 def test_notes_without_the_papers_size_say_nothing() -> None:
     record = factories.record(notes={"evaluations": 40, "evaluation_s": 0.5})
-    assert published.paper_sizes([record]) == []
+    assert paper_sizes([record]) == []
 
 
 def test_papers_roundings_are_the_same_budget() -> None:
-    cell = {"network": "vgg19", "width": 1.0, "kind": "params", "keep": 0.03125, "start": "random"}
-    own = published._Ours(cell, 160, 50_000)
-    text = {"source": "x", "network": "y", "granularity": "weight", "kept_of": "params", "start": "random"}
+    fields = {"source": "x", "network": "y", "granularity": "weight", "kept_of": "weights", "start": "random"}
     number = {"method": "snip", "target": "cifar10", "keep": 0.03162, "top1": 93}
-    whole = published.Source.model_validate(text | {"setting": {"network": "vgg19"}, "numbers": (number,)})
-    assert own.budget_matches(whole, whole.numbers[0])
+    whole = Source.model_validate(fields | {"setting": {"network": "vgg19"}, "numbers": (number,)})
+    for resource, keep, same in [("weights", 0.03125, True), ("params", 0.03125, False), ("weights", 0.0325, False)]:
+        assert same_budget({"resource": resource, "keep": keep}, whole, whole.numbers[0]) is same

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ast
 import os
 import shutil
 import subprocess
@@ -9,17 +10,19 @@ from pathlib import Path
 
 import pytest
 
+from stampbench.contract import Start
 from stampbench.errors import UserError
 from stampbench.job import Job
-from stampbench.report import latex, markdown, page
-from stampbench.report.marks import mark
+from stampbench.report.model import Column, Entry, Table
+from stampbench.report.render import latex, markdown, page
+from stampbench.report.render.marks import mark
 from stampbench.report.sections import suite_sections
-from stampbench.report.tables import Column, Entry, Table
 from stampbench.report.write import write_report
 from stampbench.store import Store
 from stampbench.suite import Suite
 from tests import factories
-from tests.report.tables_of import suite_tables
+from tests.report.conftest import METHODS
+from tests.report.making import suite_tables
 
 GOLDEN = Path(__file__).parent / "golden"
 ROOT = Path(__file__).parents[2]
@@ -232,11 +235,32 @@ def test_latex_compiles(filled: Suite, store: Store, tmp_path: Path) -> None:
     assert (tmp_path / "document.pdf").exists()
 
 
+def test_no_report_module_imports_torch() -> None:
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from importlib import import_module; from pkgutil import walk_packages\n"
+        "from stampbench import report\n"
+        "for module in walk_packages(report.__path__, 'stampbench.report.'):\n"
+        "    print(import_module(module.name).__name__)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "stampbench.report.tables.summary" in done.stdout.splitlines()
+
+
+def test_no_report_module_knows_a_method_by_name() -> None:
+    methods = set(METHODS.targets()) - set(Start)
+    for path in (ROOT / "stampbench" / "report").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            assert not (isinstance(node, ast.Constant) and node.value in methods), (path.name, node.lineno)
+
+
 def test_reports_need_no_torch(filled: Suite, store: Store, tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path\n"
         "sys.modules['torch'] = None\n"
         "from stampbench import registry\n"
+        "from stampbench.report import published; published.load = lambda: ()\n"
         "from stampbench.report.write import write_report\n"
         "from stampbench.store import Store; from stampbench.suite import Suite\n"
         "from tests.factories import TOY_METHODS\n"

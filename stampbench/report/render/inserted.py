@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 
 from stampbench.errors import UserError
 from stampbench.registry import suggestion
-from stampbench.report import markdown
-from stampbench.report.tables import Table
+from stampbench.report.model import Table
+from stampbench.report.render import markdown
 
 _PLACE = re.compile(r"<!-- table: (?P<name>[A-Za-z0-9.-]+) -->\n.*?<!-- /table -->", re.DOTALL)
 

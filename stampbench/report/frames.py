@@ -1,53 +1,54 @@
-"""Jobs and their records as tidy frames: one row a job, then one row a cell (a variant at a budget)."""
+"""Jobs and their records as tidy frames: one row per job, then one row per cell (a variant at a budget)."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from statistics import median
 from typing import Any
 
 import pandas as pd
 
-from stampbench import registry
-from stampbench.job import Granularity, Job
+from stampbench.job import Job
 from stampbench.record import PRETRAINED, Provenance, Record, Timing
+from stampbench.report.variants import Variants
 from stampbench.statistics import summarise
 from stampbench.store import Store
 
-TABLE = ["target", "network", "width"]
-VARIANT = ["method", "variant", "start", "granularity", "kind", "keep", "epochs"]
+# The columns that tell where a cell stands: there is a table for each place.
+PLACE = ["target", "network", "width"]
+# The columns that tell a method's variant and start, whatever it keeps.
+ROW = ["method", "variant", "start", "granularity"]
+# The columns that tell how much is kept, and of what.
+BUDGET = ["resource", "keep"]
+# The columns that tell the cells of one place apart: what the first columns of a table show.
+HEAD = [*ROW, *BUDGET, "epochs"]
 SECONDS = ["pretrain_s", "prune_s", "train_s", "total_s", "reference_s", "own_reference_s"]
 SPEED_UPS = ["train_speed_up", "inference_speed_up"]
 MEASURES = ["top1", "top5", "params", "macs", *SECONDS, *SPEED_UPS]
-PLACE = ["display_name", "train", "validation", "test", "device", "fingerprint", "speed_device"]
-# A name that would list more options than these says how many there are.
-MOST_OPTIONS = 3
-# What a row of a table is named after: method, granularity, options.
-Kind = tuple[str, Granularity, str]
+# The columns that tell what a record was made from and on: images, devices, numerics.
+ORIGIN = ["display_name", "train", "validation", "test", "device", "fingerprint", "speed_device"]
 OUTCOMES = {"failed": "failed", "skipped": "skipped", "timeout": "timed out", "missing": "not run"}
 
 
 def job_frame(jobs: Sequence[Job], store: Store) -> pd.DataFrame:
-    """One row a job, in the jobs' order, whether or not it has a record.
+    """Return one row per job, in the jobs' order, whether or not it has a record.
 
-    Columns: `TABLE`, `VARIANT`, seed, key, status (the record's, or "missing"), reason, `MEASURES` (accuracy
-    in [0, 1], shares of dense parameters and MACs, seconds, ratios; NaN where unknown) and `PLACE`.
+    Columns: `PLACE`, `HEAD`, seed, key, status (the record's, or "missing"), reason, `MEASURES` (accuracy in [0, 1],
+    shares of dense parameters and MACs, seconds, ratios; NaN where unknown) and `ORIGIN`.
     """
-    records = store.of(jobs)
-    variants = _variants(jobs)
-    identities = (_identity(job, variants[_kind(job)]) for job in jobs)
+    records, variants = store.of(jobs), Variants(jobs)
+    identities = (_identity(job, variants.name(job)) for job in jobs)
     rows = [identity | _outcome(records.get(identity["key"]), store) for identity in identities]
-    return pd.DataFrame(rows, columns=[*TABLE, *VARIANT, "seed", "key", "status", "reason", *MEASURES, *PLACE])
+    return pd.DataFrame(rows, columns=[*PLACE, *HEAD, "seed", "key", "status", "reason", *MEASURES, *ORIGIN])
 
 
 def cell_frame(jobs: pd.DataFrame) -> pd.DataFrame:
-    """One row a cell, in order of first appearance, over the finished jobs of a `job_frame`.
+    """Return one row per cell, in order of first appearance, over the finished jobs of a `job_frame`.
 
-    Columns: `TABLE`, `VARIANT`, planned and done (seeds), outcome (what became of the other seeds, or ""), keys (of the
+    Columns: `PLACE`, `HEAD`, planned and done (seeds), outcome (what became of the other seeds, or ""), keys (of the
     finished records), and for each measure m its mean m, its sample deviation m_sd and its number of values m_n.
     """
-    keys = [*TABLE, *VARIANT]
+    keys = [*PLACE, *HEAD]
     rows = [
         dict(zip(keys, key, strict=True)) | _summary(group)
         for key, group in jobs.groupby(keys, sort=False, dropna=False)
@@ -55,8 +56,15 @@ def cell_frame(jobs: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def groups(frame: pd.DataFrame, columns: Sequence[str]) -> Iterator[tuple[tuple[Any, ...], pd.DataFrame]]:
+    """Yield the different values of these columns, in order of first appearance, each with its rows."""
+    for values, group in frame.groupby(list(columns), sort=False):
+        assert isinstance(values, tuple)
+        yield values, group
+
+
 def speed_up(timing: Timing) -> float | None:
-    """Median over the interleaved pairs of dense over compact seconds; None without samples."""
+    """Return the median over the interleaved pairs of dense over compact seconds; None without samples."""
     ratios = [dense / compact for dense, compact in zip(timing.dense, timing.compact, strict=False)]
     return median(ratios) if ratios else None
 
@@ -70,7 +78,7 @@ def _identity(job: Job, variant: str) -> dict[str, Any]:
         "variant": variant,
         "start": job.start.value,
         "granularity": job.granularity.value,
-        "kind": job.budget.resource,
+        "resource": job.budget.resource,
         "keep": job.budget.keep,
         "epochs": job.protocol.epochs,
         "seed": job.seed,
@@ -81,13 +89,13 @@ def _identity(job: Job, variant: str) -> dict[str, Any]:
 def _outcome(record: Record | None, store: Store) -> dict[str, Any]:
     if record is None:
         return {"status": "missing"}
-    place: dict[str, Any] = {
-        "device": place_of(record.provenance),
+    origin: dict[str, Any] = {
+        "device": device_of(record.provenance),
         "fingerprint": record.provenance.fingerprint,
     }
     if data := record.data.get(record.job.target):
-        place |= data.model_dump(include={"display_name", "train", "validation", "test"})
-    head = {"status": record.status, "reason": record.reason, **place}
+        origin |= data.model_dump(include={"display_name", "train", "validation", "test"})
+    head = {"status": record.status, "reason": record.reason, **origin}
     return head | _measures(record, store) if record.status == "done" else head
 
 
@@ -108,12 +116,12 @@ def _measures(record: Record, store: Store) -> dict[str, Any]:
         values |= {
             "train_speed_up": speed_up(speed.train_step),
             "inference_speed_up": speed_up(speed.inference),
-            "speed_device": place_of(speed.provenance),
+            "speed_device": device_of(speed.provenance),
         }
     return values
 
 
-def place_of(made: Provenance) -> str:
+def device_of(made: Provenance) -> str:
     """Return the device and, where other jobs may have run beside on its machine, the executor that shared it out."""
     return made.device if made.exclusive else f"{made.device} on {made.executor.capitalize()}"
 
@@ -137,39 +145,3 @@ def _shortfall(group: pd.DataFrame) -> str:
             counts[what] = counts.get(what, 0) + 1
     of = f"of {len(group)} {'seed' if len(group) == 1 else 'seeds'}"
     return "; ".join(f"{count} {of} {what}" for what, count in counts.items())
-
-
-def _variants(jobs: Sequence[Job]) -> dict[Kind, str]:
-    """Names like "magnitude, global"; in full where two kinds would share one."""
-    first = {_kind(job): job for job in jobs}
-    short = {kind: _variant(job, full=False) for kind, job in first.items()}
-    shared = Counter(short.values())
-    return {kind: _variant(first[kind], full=True) if shared[name] > 1 else name for kind, name in short.items()}
-
-
-def options_in_words(jobs: Sequence[Job]) -> list[str]:
-    """What stands behind names that only count their options: "magnitude, 4 options set: rounds 5, …"."""
-    first = {_kind(job): job for job in jobs}
-    counted = {kind: name for kind, name in _variants(jobs).items() if name.endswith("options set")}
-    return [f"{name}: {_variant(first[kind], full=True).partition(', ')[2]}." for kind, name in counted.items()]
-
-
-def _kind(job: Job) -> Kind:
-    return job.method, job.granularity, repr(job.options)
-
-
-def _variant(job: Job, *, full: bool) -> str:
-    weights = ["single weights"] if job.granularity is Granularity.WEIGHT else []
-    chosen = registry.METHODS.load(job.method).Options.model_validate(job.options).chosen()
-    if len(chosen) > MOST_OPTIONS and not full:
-        return ", ".join([job.method, *weights, f"{len(chosen)} options set"])
-    return ", ".join([job.method, *weights, *(_option(name, value, full) for name, value in chosen.items())])
-
-
-def _option(name: str, value: Any, full: bool) -> str:
-    words = name.replace("_", " ")
-    if isinstance(value, dict):
-        return ", ".join(_option(inner, chosen, full=True) for inner, chosen in value.items())
-    if isinstance(value, bool):
-        return words if value else f"no {words}"
-    return value if isinstance(value, str) and not full else f"{words} {value}"

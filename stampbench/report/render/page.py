@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from stampbench import registry
 from stampbench.errors import UserError
 from stampbench.record import Record
-from stampbench.report.figures import Figure
 from stampbench.report.headline import headline
-from stampbench.report.marks import mark
+from stampbench.report.render.figures.drawing import Figure
+from stampbench.report.render.marks import mark
 from stampbench.report.sections import Section
 
 SUFFIX = ".html"
@@ -39,7 +39,7 @@ def document(sections: Sequence[Section], figures: Sequence[Sequence[Figure]]) -
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=PackageLoader("stampbench.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+        loader=PackageLoader("stampbench.report.render"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     records = [record for section in sections if section.data for record in section.data.records.values()]
     return environment.get_template("page.html.j2").render(

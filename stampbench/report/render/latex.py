@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from stampbench.report.marks import mark
+from stampbench.report.model import Entry, Table
+from stampbench.report.render.marks import mark
 from stampbench.report.sections import Section
-from stampbench.report.tables import Entry, Table
 
 SUFFIX = ".tex"
 _ESCAPES = str.maketrans(

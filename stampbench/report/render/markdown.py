@@ -7,9 +7,9 @@ from collections.abc import Iterable
 
 from tabulate import tabulate
 
-from stampbench.report.marks import mark
+from stampbench.report.model import Entry, Table
+from stampbench.report.render.marks import mark
 from stampbench.report.sections import Section
-from stampbench.report.tables import Entry, Table
 
 SUFFIX = ".md"
 

@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 
 from stampbench import registry
-from stampbench.contract import Start
-from stampbench.report.cells import cell_frame, job_frame, options_in_words, place_of, speed_up
+from stampbench.contract import Budget, Start
+from stampbench.report.frames import cell_frame, device_of, job_frame, speed_up
+from stampbench.report.variants import Variants
 from stampbench.store import Store
 from tests import factories
 
@@ -51,6 +52,17 @@ def test_cells_differ_by_every_part_of_the_variant(store: Store) -> None:
 
 
 @pytest.mark.parametrize(
+    ("granularity", "kind", "resource"),
+    [("channel", "macs", "macs"), ("channel", "params", "params"), ("weight", "params", "weights")],
+)
+def test_a_cell_names_the_resource_that_it_keeps_a_share_of(
+    granularity: str, kind: str, resource: str, store: Store
+) -> None:
+    job = factories.job(granularity=granularity, budget=Budget(kind=kind, keep=0.25))
+    assert list(job_frame([job], store)["resource"]) == [resource]
+
+
+@pytest.mark.parametrize(
     ("options", "name"),
     [
         ({"scope": "uniform", "rounds": 1, "rescale": False}, "magnitude"),
@@ -79,7 +91,7 @@ def test_many_options_are_counted_in_the_name_and_listed_beside_it(store: Store)
     options = {"scope": "global", "rounds": 5, "rescale": True, "share": 0.5}
     jobs = [factories.job(options=options), factories.job()]
     assert list(job_frame(jobs, store)["variant"]) == ["magnitude, 4 options set", "magnitude"]
-    assert options_in_words(jobs) == ["magnitude, 4 options set: scope global, rounds 5, rescale, share 0.5."]
+    assert Variants(jobs).counted_options() == ["magnitude, 4 options set: scope global, rounds 5, rescale, share 0.5."]
     other = factories.job(options=options | {"share": 0.25})
     assert "share 0.25" in job_frame([*jobs, other], store)["variant"].iloc[-1]
 
@@ -115,7 +127,7 @@ def test_speed_ups_come_from_the_store_and_are_one_for_the_dense_network(store: 
     ],
 )
 def test_a_machine_that_jobs_share_is_a_place_of_its_own(executor: str, exclusive: bool, place: str) -> None:
-    assert place_of(factories.provenance(device="Toy", executor=executor, exclusive=exclusive)) == place
+    assert device_of(factories.provenance(device="Toy", executor=executor, exclusive=exclusive)) == place
 
 
 def test_records_without_a_word_on_it_had_their_machine_to_themselves() -> None:

@@ -1,0 +1,34 @@
+"""Every figure of a section, from the same data as its tables: one colour per method, for colour-blind eyes too.
+
+A figure is a file, and a line here: among those of every place, or among those of the section as a whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from stampbench.report.data import Data
+from stampbench.report.render.figures.accuracy_seconds import draw_accuracy_seconds
+from stampbench.report.render.figures.accuracy_share import draw_accuracy_share
+from stampbench.report.render.figures.break_even import draw_break_even
+from stampbench.report.render.figures.drawing import Figure, Sketch, saved
+from stampbench.report.render.figures.masks import draw_masks
+from stampbench.report.render.figures.time_to_accuracy import draw_time_to_accuracy
+from stampbench.report.render.figures.view import View, views
+from stampbench.report.render.figures.widths import draw_widths
+
+OF_A_PLACE: tuple[Callable[[View], Iterator[Sketch]], ...] = (
+    draw_accuracy_share,
+    draw_accuracy_seconds,
+    draw_time_to_accuracy,
+    draw_widths,
+    draw_break_even,
+)
+OF_ALL_PLACES: tuple[Callable[[Data], Iterator[Sketch]], ...] = (draw_masks,)
+
+
+def figures_of(data: Data) -> list[Figure]:
+    """Return all figures that these jobs can fill, place by place; drawn anew at every call."""
+    at_places = (sketch for view in views(data) for draw in OF_A_PLACE for sketch in draw(view))
+    overall = (sketch for draw in OF_ALL_PLACES for sketch in draw(data))
+    return [saved(sketch) for sketches in (at_places, overall) for sketch in sketches]

@@ -1,0 +1,99 @@
+"""The jobs that one figure shows, and how each row of the table looks in every figure of a section."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import pandas as pd
+
+from stampbench import registry
+from stampbench.contract import Method
+from stampbench.record import Record
+from stampbench.report.data import Data, Scope, at_place, by_resource
+from stampbench.report.frames import PLACE, ROW, groups
+from stampbench.report.render.figures.drawing import Style
+from stampbench.report.words import network_label, resource_label
+
+# Okabe and Ito's palette, black first, and grey; in the registry's order of methods.
+PALETTE = ("#000000", "#999999", "#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#0072B2", "#D55E00", "#8C564B", "#6A3D9A")
+MARKERS = "osD^vP*X<>dph8"
+LINES = {"random": ":", "reference": "-", "target": "--"}
+
+
+@dataclass(frozen=True)
+class View:
+    """The finished jobs of one place that keep a share of one resource, all or part of it, and their styles."""
+
+    data: Data
+    jobs: pd.DataFrame
+    styles: Mapping[Hashable, Style]
+    scope: Scope
+    resource: str
+    title: str
+    name: str
+
+    @property
+    def own_schedule(self) -> View:
+        """The same without the jobs of other schedules than the suite's own."""
+        epochs = self.data.own_epochs
+        jobs = self.jobs[self.jobs["epochs"] == epochs]
+        return replace(self, jobs=jobs, scope=replace(self.scope, epochs=(epochs,)))
+
+    @property
+    def pruned(self) -> pd.DataFrame:
+        """The jobs that removed something."""
+        return self.jobs[self.jobs["keep"] < 1]
+
+    @property
+    def whole(self) -> pd.DataFrame:
+        """The jobs that removed nothing."""
+        return self.jobs[self.jobs["keep"] == 1]
+
+    @property
+    def resource_label(self) -> str:
+        """What readers call the resource."""
+        return resource_label(self.resource)
+
+    @property
+    def accuracy_to_reach(self) -> float | None:
+        """The suite's goal at this place, in [0, 1]; None without one."""
+        there = at_place(self.data.channel_cells, list(self.jobs[PLACE].iloc[0]))
+        goal = self.data.goal
+        return goal.accuracy(there[there["resource"] == self.resource]) if goal else None
+
+    def rows(self, jobs: pd.DataFrame) -> Iterator[tuple[Style, pd.DataFrame]]:
+        """Yield the rows of the table among these jobs, with their styles."""
+        for row, group in groups(jobs, ROW):
+            yield self.styles[row], group
+
+
+def views(data: Data) -> Iterator[View]:
+    """Yield a view of every place, and of every resource where there are several."""
+    done = data.frame[(data.frame["status"] == "done") & (data.frame["granularity"] == "channel")]
+    styles = _styles(done, data.records)
+    for resource, suffix, rows in by_resource(done):
+        for (target, network, width), jobs in groups(rows, PLACE):
+            title = f"{jobs['display_name'].iloc[0]}, {network_label(network, width)}"
+            name = "-".join([target, network, f"{width:g}", *suffix])
+            yield View(data, jobs, styles, data.scope, resource, title, name)
+
+
+def colour_of(method: str) -> str:
+    """Return the method's colour, the same in every figure: by its place in the registry."""
+    names = list(registry.METHODS.targets())
+    return PALETTE[names.index(method) % len(PALETTE)] if method in names else PALETTE[-1]
+
+
+def _styles(jobs: pd.DataFrame, records: Mapping[str, Record]) -> dict[Hashable, Style]:
+    """Rows of one colour differ in their markers, starts in their lines."""
+    styles: dict[Hashable, Style] = {}
+    used: dict[str, int] = {}
+    for row, group in groups(jobs, ROW):
+        name, variant, start, _ = row
+        method: type[Method] = registry.METHODS.load(name)
+        shown_as = method.shown_as(method.Options.model_validate(records[group["key"].iloc[0]].job.options))
+        index = used[shown_as] = used.get(shown_as, -1) + 1
+        colour, marker = colour_of(shown_as), MARKERS[index % len(MARKERS)]
+        styles[row] = Style(f"{variant} ({start})", colour, marker, LINES[start])
+    return styles

@@ -1,0 +1,66 @@
+"""From how many targets on a method's work on the reference side has paid for itself."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+
+from stampbench.report.data import Data
+from stampbench.report.frames import PLACE, groups
+from stampbench.report.model import Entry, Table
+from stampbench.report.tables.entries import columns_of, dicts, kept_entry, place_entries
+
+NEVER = "never"
+TEXTS = ("method", "against", "target", "network")
+
+
+def break_even_tables(data: Data) -> list[Table]:
+    """Return one table of every cell whose method works on the reference side against those whose does not.
+
+    With R the seconds on the reference side and T those a target takes, the work has paid for itself from
+    ⌈(R − R') / (T' − T)⌉ targets on.
+    """
+    scope, rows = data.scope, tuple(_rows(data.cells))
+    words = (*TEXTS, "budget", "more on the reference side s", "less a target s", "break-even targets")
+    table = Table(
+        name=scope.name("break-even"),
+        caption=f"When the reference side has paid for itself ({scope.suite}, {scope.preset} preset): seconds more "
+        "there than the other takes, seconds less a target, and from how many targets on the sum is smaller; "
+        f"{scope.setting}. Accuracies differ: see the tables above.",
+        columns=columns_of(words, TEXTS),
+        rows=rows,
+    )
+    return [table] if rows else []
+
+
+def targets_to_break_even(reference: float, saved: float) -> int | None:
+    """Return ⌈reference / saved⌉ targets, at least 1; None where a target saves nothing."""
+    return max(1, math.ceil(reference / saved)) if saved > 0 else None
+
+
+def _rows(cells: pd.DataFrame) -> Iterator[tuple[Entry, ...]]:
+    resources = cells[cells["own_reference_s"] > 0]["resource"].nunique()
+    for _, there in groups(cells.dropna(subset="total_s"), [*PLACE, "epochs"]):
+        working = there["own_reference_s"] > 0
+        for own in dicts(there[working]):
+            equal = (there["resource"] == own["resource"]) & (there["keep"] == own["keep"])
+            # What removes nothing has one budget, whatever the other's.
+            for other in dicts(there[~working & (equal | (there["keep"] == 1))]):
+                yield _row(own, other, resources)
+
+
+def _row(own: dict[str, Any], other: dict[str, Any], resources: int) -> tuple[Entry, ...]:
+    reference, saved = own["reference_s"] - other["reference_s"], other["total_s"] - own["total_s"]
+    targets = targets_to_break_even(reference, saved)
+    return (
+        Entry(own["variant"]),
+        Entry(f"{other['variant']} ({other['start']})"),
+        *place_entries(own["target"], own["network"], own["width"]),
+        kept_entry(own["resource"], own["keep"], resources),
+        Entry(f"{reference:.0f}"),
+        Entry(f"{saved:.1f}"),
+        Entry(NEVER if targets is None else str(targets)),
+    )

@@ -1,0 +1,49 @@
+"""How many seconds on the target every method needs for the goal's accuracy (DESIGN.md, section 3.6)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from stampbench.report.data import Data, Goal, by_resource
+from stampbench.report.frames import PLACE, ROW, groups
+from stampbench.report.model import DASH, Entry, Table
+from stampbench.report.tables.entries import columns_of, place_entries, row_entries
+
+TEXTS = ("target", "network", "method", "start")
+
+
+def time_to_accuracy_tables(data: Data) -> list[Table]:
+    """Return one table per resource of the seconds that reach the goal, where there are several schedules."""
+    goal, scope = data.goal, data.scope
+    if goal is None or len(scope.epochs) == 1:
+        return []
+    tables = []
+    for resource, name, cells in by_resource(data.compared_cells):
+        table = Table(
+            name=scope.name("time-to-accuracy", *name),
+            caption=f"Time to accuracy ({scope.suite}, {scope.preset} preset): the least mean of all seconds on the "
+            f"target whose final accuracy reaches that of {goal.in_words(resource)}; "
+            f'"> t" where no schedule does; {scope.setting}.',
+            columns=columns_of((*TEXTS, "accuracy to reach %", "seconds", "epochs"), TEXTS),
+            rows=tuple(_rows(cells, goal)),
+        )
+        tables.append(table)
+    return [table for table in tables if table.rows]
+
+
+def _rows(cells: pd.DataFrame, goal: Goal) -> Iterator[tuple[Entry, ...]]:
+    for place, there in groups(cells, PLACE):
+        level = goal.accuracy(there)
+        if level is not None:
+            for row, own in groups(there, ROW):
+                reached = Entry(f"{100 * level:.2f}"), *_seconds_to(own, level)
+                yield (*place_entries(*place), *row_entries(*row), *reached)
+
+
+def _seconds_to(row: pd.DataFrame, level: float) -> tuple[Entry, Entry]:
+    reaching = row[row["top1"] >= level].sort_values("total_s")
+    if reaching.empty:
+        return Entry(f"> {row['total_s'].max():.0f}"), Entry(DASH)
+    return Entry(f"{reaching['total_s'].iloc[0]:.0f}"), Entry(str(reaching["epochs"].iloc[0]))

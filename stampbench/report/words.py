@@ -1,0 +1,43 @@
+"""Words that all tables, figures and sentences share: what a share, a resource, a network or a start is called."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+import pandas as pd
+
+from stampbench import registry
+from stampbench.job import WEIGHTS
+
+_PRETRAINED = {
+    "random": "from random weights",
+    "reference": "pretrained on the reference set",
+    "target": "pretrained on the target",
+}
+
+
+def resource_label(name: str) -> str:
+    """Return what readers call a resource: "MACs" for "macs". Raises `UserError` for an unknown one."""
+    return WEIGHTS if name == WEIGHTS else str(registry.RESOURCES.load(name).label)
+
+
+def fraction(share: float) -> str:
+    """Return a share as a fraction: "1/4"; "1" for all."""
+    return str(Fraction(share).limit_denominator(1000))
+
+
+def network_label(network: str, width: float) -> str:
+    """Return a network with its width: "vgg19 × 0.25"."""
+    return f"{network} × {width:g}"
+
+
+def start_in_words(start: str) -> str:
+    """Return where the weights of a start come from: "pretrained on the target"."""
+    return _PRETRAINED[start]
+
+
+def accuracy(cell: dict[str, Any], measure: str) -> str:
+    """Return the mean and deviation of a cell's accuracy over seeds, in percent: "70.00 ± 1.00"."""
+    mean, sd = cell[measure], cell[f"{measure}_sd"]
+    return f"{100 * mean:.2f}" if pd.isna(sd) else f"{100 * mean:.2f} ± {100 * sd:.2f}"
