@@ -79,7 +79,8 @@ def _stale(jobs: Sequence[Job], store: Store) -> list[str]:
         old, new = record.job, now[record.job.identity]
         what = (
             f"{old.method} ({old.start}) on {old.target}, {network_label(old.network, old.width)}, "
-            f"{old.budget.resource} {old.budget.keep:g}, method version {old.method_version} (now {new.method_version}), "
+            f"{old.budget.resource} {old.budget.keep:g}, "
+            f"method version {old.method_version} (now {new.method_version}), "
             f"protocol version {old.protocol_version} (now {new.protocol_version})"
         )
         seeds.setdefault(what, []).append(old.seed)
