@@ -117,7 +117,10 @@ def try_wheel(session: nox.Session, programs: Path, folder: Path) -> None:
         files = session.run(str(programs / "python"), "-c", show, external=True, silent=True)
         if not all(Path(file).is_relative_to(programs.parent) for file in str(files).split()):
             session.error(f"methods and suites are not those of the wheel, but {files}")
-        for arguments in ("--version", "list methods", "list suites", FIRST_JOBS, "report demo --format md"):
+        methods = session.run(str(programs / "stampbench"), "list", "methods", external=True, silent=True)
+        if "cannot be loaded" in str(methods):
+            session.error(f"the wheel lacks something that its methods need:\n{methods}")
+        for arguments in ("--version", "list suites", FIRST_JOBS, "report demo --format md"):
             session.run(str(programs / "stampbench"), *arguments.split(), external=True)
         session.run(str(programs / "python"), "-m", "stampbench", "--version", external=True)
         records = len(list(Path("results/records").glob("*.json")))
