@@ -1,14 +1,16 @@
 """Everything that people and CI run: `nox`, `nox -s tests`, `nox -s suite_demo`, `nox -s report`.
 
-All sessions share one environment, made once and again only when pyproject.toml or constraints.txt change.
+All sessions share one environment, made once and again only when what is installed in it changes.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +19,7 @@ import nox
 ENVIRONMENT = Path(".nox/stampbench")
 PYTHON = ENVIRONMENT / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 STAMP = ENVIRONMENT / "installed.sha256"
+FIRST_JOBS = "run demo --method dense --method random --seed 0"
 
 nox.options.sessions = ["lint", "tests"]
 
@@ -68,6 +71,63 @@ def report(session: nox.Session) -> None:
     python(session, "-m", "stampbench", "report", *session.posargs)
 
 
+@nox.session(venv_backend="none")
+def wheel(session: nox.Session) -> None:
+    """The wheel in a fresh environment runs the demo's first jobs; `-- clean` installs its dependencies there too."""
+    session.env["PYTHONPATH"] = ""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name).resolve()
+        try_wheel(session, install_wheel(session, folder, clean="clean" in session.posargs), folder)
+
+
+def install_wheel(session: nox.Session, folder: Path, clean: bool) -> Path:
+    """Installs the wheel in a fresh environment, of which it returns the folder of programs.
+
+    Unless that shall be clean, other packages are those of the shared environment, which saves 5 GB.
+    """
+    shutil.rmtree("build", ignore_errors=True)  # files deleted since an older build would go into the wheel
+    if not clean:
+        prepare(session)
+    builder = sys.executable if clean else str(PYTHON)
+    session.run(builder, "-m", "venv", str(folder / "venv"), external=True)
+    fresh = folder / "venv" / PYTHON.relative_to(ENVIRONMENT)
+    build = ["-m", "pip", "wheel", "--quiet", "--no-deps", "-w", str(folder), "."]
+    session.run(builder, *build, *([] if clean else ["--no-build-isolation"]), external=True)
+    install = ["-m", "pip", "install", "--quiet", *map(str, folder.glob("*.whl"))]
+    session.run(str(fresh), *install, *(["-c", "constraints.txt"] if clean else ["--no-deps"]), external=True)
+    if not clean:
+        (packages_of(fresh) / "shared.pth").write_text(str(packages_of(PYTHON)))
+    return fresh.parent
+
+
+def packages_of(python: Path) -> Path:
+    """Where an environment keeps its packages."""
+    show = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    return Path(subprocess.check_output([python, "-c", show], text=True).strip())
+
+
+def try_wheel(session: nox.Session, programs: Path, folder: Path) -> None:
+    """Runs the installed command in a folder that holds a package `methods` of somebody else's."""
+    foreign = folder / "elsewhere" / "methods" / "__init__.py"
+    foreign.parent.mkdir(parents=True)
+    foreign.write_text("raise ImportError('not the methods of stampbench')\n")
+    session.env["STAMPBENCH_CACHE"] = str(folder / "cache")
+    with session.chdir(folder / "elsewhere"):
+        show = "import stampbench.methods as m, stampbench.suites as s; print(m.__file__, s.__file__, sep='\\n')"
+        files = session.run(str(programs / "python"), "-c", show, external=True, silent=True)
+        if not all(Path(file).is_relative_to(programs.parent) for file in str(files).split()):
+            session.error(f"methods and suites are not those of the wheel, but {files}")
+        methods = session.run(str(programs / "stampbench"), "list", "methods", external=True, silent=True)
+        if "cannot be loaded" in str(methods):
+            session.error(f"the wheel lacks something that its methods need:\n{methods}")
+        for arguments in ("--version", "list suites", FIRST_JOBS, "report demo --format md"):
+            session.run(str(programs / "stampbench"), *arguments.split(), external=True)
+        session.run(str(programs / "python"), "-m", "stampbench", "--version", external=True)
+        records = len(list(Path("results/records").glob("*.json")))
+        if records != 3:
+            session.error(f"the demo's first jobs left {records} records, not 3")
+
+
 def suite_session(path: Path) -> None:
     """Adds the session that runs what is missing of a suite, then writes its tables."""
 
@@ -95,7 +155,7 @@ def python(session: nox.Session, *arguments: str) -> None:
 
 def prepare(session: nox.Session) -> None:
     """Makes the shared environment, unless its stamp says that it is there already."""
-    files = [Path("pyproject.toml"), Path("constraints.txt")]
+    files = [Path("pyproject.toml"), Path("setup.py"), Path("constraints.txt")]
     digest = hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()
     if STAMP.exists() and STAMP.read_text() == digest:
         return

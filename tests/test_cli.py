@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import pytest
 
-from stampbench import cli, hardware, registry
+from stampbench import campaign, cli, hardware, registry
 from stampbench.errors import DataError
 from stampbench.executors.local import Local
 from stampbench.job import Job
@@ -251,6 +251,43 @@ def test_report_of_all_suites(stampbench):
 def test_list(stampbench, kind, words):
     code, out, _ = stampbench("list", kind)
     assert code == 0 and all(word in out for word in words)
+
+
+def test_the_version_is_that_of_the_package(stampbench):
+    from stampbench import __version__
+
+    assert stampbench("--version") == (0, f"stampbench {__version__}\n", "")
+
+
+def own_suites() -> set[str]:
+    return {path.stem for path in (Path(cli.__file__).parents[1] / "suites").glob("*.toml")}
+
+
+@pytest.mark.parametrize("folder", ["no folder", "an empty folder"])
+def test_where_the_folder_has_no_suites_those_of_the_package_are_taken(stampbench, project, folder):
+    (project / "suites" / "toy.toml").unlink()
+    if folder == "no folder":
+        (project / "suites").rmdir()
+    code, out, _ = stampbench("list", "suites")
+    assert code == 0 and {line.split()[0] for line in out.splitlines()[1:]} == own_suites()
+    assert {path.stem for path in campaign.suite_files()} == own_suites()
+    assert campaign.suite_path("demo").is_file()
+
+
+@pytest.mark.parametrize("arguments", [["list", "suites"], ["report"], ["plan", "demo"]], ids=" ".join)
+def test_no_suites_at_all_are_an_error(stampbench, project, monkeypatch, arguments):
+    (project / "suites" / "toy.toml").unlink()
+    monkeypatch.setattr(campaign.resources, "files", lambda package: project / "installed without suites")
+    code, out, err = stampbench(*arguments)
+    assert (code, out) == (2, "") and "no suite file lies in suites/" in err and "reinstall" in err
+
+
+@pytest.mark.parametrize("format_", ["md", "csv", "html"])
+def test_a_report_without_records_says_so(stampbench, project, format_):
+    code, _, err = stampbench("report", "toy", "--format", format_, "--out", "tables")
+    assert code == 0 and "results holds no record to report" in err
+    fill(project)
+    assert stampbench("report", "toy", "--format", format_, "--out", "tables")[::2] == (0, "")
 
 
 def test_a_method_that_cannot_be_loaded_is_listed_with_the_reason(stampbench, monkeypatch):
