@@ -64,7 +64,13 @@ def calm(tmp_path_factory):
     return folder, outcomes(folder / "calm")
 
 
+def share_packed_images(calm: Path, folder: Path) -> None:
+    """Packing them takes longer than the jobs do."""
+    shutil.copytree(calm / "cache" / "data", folder / "cache" / "data")
+
+
 def test_a_killed_run_goes_on_and_ends_as_if_undisturbed(tmp_path, calm):
+    share_packed_images(calm[0], tmp_path)
     records = tmp_path / "killed" / "records"
     victim = subprocess.Popen(command(tmp_path, "killed"), env=settings(tmp_path), stdout=subprocess.PIPE)
     limit = time.monotonic() + 120
@@ -80,6 +86,7 @@ def test_a_killed_run_goes_on_and_ends_as_if_undisturbed(tmp_path, calm):
     assert len(calm[1]) == 6 and outcomes(tmp_path / "killed") == calm[1]
 
 
+@pytest.mark.slow  # 32 s
 def test_what_is_damaged_is_set_aside_told_and_made_anew(tmp_path, calm):
     """Records, speeds, artefacts and packed images, all of them cut short: the same command mends them."""
     shutil.copytree(calm[0], tmp_path, dirs_exist_ok=True)
@@ -101,7 +108,9 @@ DAMAGED = [
 ]
 
 
+@pytest.mark.slow  # 22 s
 def test_two_runs_at_once_share_the_work(tmp_path, calm):
+    share_packed_images(calm[0], tmp_path)
     runs = [
         subprocess.Popen(command(tmp_path, "shared"), env=settings(tmp_path), stdout=subprocess.PIPE, text=True)
         for _ in range(2)
