@@ -141,7 +141,7 @@ def test_a_full_disk_stops_the_run_and_loses_no_record(pool, tmp_path, monkeypat
 
     monkeypatch.setattr("stampbench.executors.run", lambda job, _bench: pool[1][job.key])
     monkeypatch.setattr(os, "fsync", fill)
-    with pytest.raises(UserError, match="No space left on device; make room"):
+    with pytest.raises(UserError, match="No space left on device; free some space"):
         run_here(JOBS, TINY, store, SilentProgress())
     assert [r.status for r in store.records()] == ["done", "done"]
 
