@@ -43,7 +43,8 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 def whole_folder(folder: Path) -> Iterator[Path]:
     """Yield a temporary folder to fill, and rename it to `folder` afterwards.
 
-    Where two processes fill the same folder, the first one's is kept. Raises `UserError` where the disk is full or may not be written.
+    Where two processes fill the same folder, the first one's is kept. Raises `UserError` where the disk is full or may
+    not be written.
     """
     with _refusals_explained(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)

@@ -118,7 +118,7 @@ class PlainProgress(SilentProgress):
 
 
 class TerminalProgress(SilentProgress):
-    """An observer for terminals: one bar for all jobs with the time left, and one for the epochs of each running job."""
+    """An observer for terminals: one bar for all jobs with the time left, and one for each running job's epochs."""
 
     def __init__(self, console: Console | None = None) -> None:
         """Show the bars on `console`; None means the standard output."""

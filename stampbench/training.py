@@ -169,7 +169,7 @@ def fit(
 
 @torch.no_grad()
 def evaluate(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], precision: str) -> tuple[float, float]:
-    """Return top-1 and top-5 accuracy in [0, 1], in eval mode. Images with a logit that is not finite count as wrong."""
+    """Return top-1 and top-5 accuracy in [0, 1], in eval mode. An image with a logit that is not finite is wrong."""
     network.eval()
     device = next(network.parameters()).device
     hits, count = torch.zeros(2, dtype=torch.int64, device=device), 0
