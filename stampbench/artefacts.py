@@ -75,7 +75,8 @@ class Artefacts:
         folder = self.folder(spec)
         if folder is None:
             raise UserError(
-                f"artefact {digest_of_spec(spec)} ({spec.kind} on {spec.dataset}) has not been made; run a job that uses it"
+                f"artefact {digest_of_spec(spec)} ({spec.kind} on {spec.dataset}) has not been made; "
+                "run a job that uses it"
             )
         held = _description(folder)
         try:

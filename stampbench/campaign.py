@@ -54,7 +54,7 @@ class Campaign:
         return [record for record in self.store.of(jobs).values() if record.status != "done"]
 
     def announcement(self, jobs: Sequence[Job], retry: bool = False) -> str:
-        """Return what a run says first: the preset and what is left, and how to change a preset chosen by default."""
+        """Return the first lines of a run: its preset, what is left, and how to change a preset chosen by default."""
         lines = [f"suite {self.suite.name}, preset {self.preset}: {in_words(self.estimate(jobs, retry))}"]
         others = [name for name in self.suite.presets if name != self.preset]
         if self._by_default and others:
