@@ -1,4 +1,7 @@
-"""Artefacts: what must exist before a job. One folder each, `<digest>/`, of safetensors and JSON."""
+"""Artefacts, such as pretrained networks, that must exist before a job.
+
+Each has a folder `<digest>/` with a safetensors file and a JSON file.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ _TENSORS, _DESCRIPTION = "tensors.safetensors", "artefact.json"
 
 
 class Description(BaseModel):
-    """What lies beside the tensors: the spec they answer, the seconds they took, their digest."""
+    """The JSON file beside the tensors: the spec that they were made for, the seconds they took, and their digest."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     spec: ArtefactSpec
@@ -34,16 +37,16 @@ class Description(BaseModel):
 
 @dataclass(frozen=True)
 class Artefacts:
-    """Artefacts by the digest of their spec: those that came with the pool of records, and those in the cache.
+    """The artefacts that came with the pool of records, and those in the cache, by the digest of their spec.
 
-    New ones go to the cache; the pool's are only read.
+    New ones are written to the cache; the pool's are only read.
     """
 
     pool: Path
     cache: Path
 
     def ensure(self, spec: ArtefactSpec, make: Callable[[], Artefact], provenance: Provenance) -> tuple[Artefact, bool]:
-        """The artefact, and whether it was there. It is made if it is missing, by one process at a time.
+        """Return the artefact, and whether it existed; if not, make it, in one process at a time.
 
         A damaged one is set aside and made anew.
         """
@@ -57,7 +60,7 @@ class Artefacts:
             return self.load(spec), False
 
     def of_any_data(self, spec: ArtefactSpec) -> ArtefactSpec | None:
-        """The spec of an artefact that is there and differs from this one in its data alone, or None."""
+        """Return the spec of an existing artefact that differs from this one only in its data, or None."""
         for root in (self.pool, self.cache):
             for path in sorted(root.glob(f"{'[0-9a-f]' * 16}/{_DESCRIPTION}")):
                 held = _description(path.parent).spec
@@ -68,10 +71,12 @@ class Artefacts:
         return None
 
     def load(self, spec: ArtefactSpec) -> Artefact:
-        """The artefact, on the CPU. Raises `UserError` if it is missing, `DamagedError` if it is damaged."""
+        """Return the artefact, on the CPU. Raises `UserError` if it is missing, `DamagedError` if it is damaged."""
         folder = self.folder(spec)
         if folder is None:
-            raise UserError(f"artefact {spec.digest} ({spec.kind} on {spec.dataset}) has not been made")
+            raise UserError(
+                f"artefact {spec.digest} ({spec.kind} on {spec.dataset}) has not been made; run a job that uses it"
+            )
         held = _description(folder)
         try:
             tensors = load_file(folder / _TENSORS)
@@ -82,22 +87,22 @@ class Artefacts:
         return Artefact(tensors, held.seconds, held.notes)
 
     def folder(self, spec: ArtefactSpec) -> Path | None:
-        """Where it lies, or None."""
+        """Return the folder of the spec's artefact, or None."""
         return self.held(spec.digest)
 
     def held(self, digest: str) -> Path | None:
-        """Where the artefact of that digest lies, or None."""
+        """Return the folder of the artefact with that digest, or None."""
         folders = (root / digest for root in (self.pool, self.cache))
         return next((folder for folder in folders if (folder / _DESCRIPTION).is_file()), None)
 
     def receive(self, digest: str, files: Mapping[str, bytes]) -> None:
-        """Keeps an artefact's files as another machine sent them; `load` looks at them. What is here already stays."""
+        """Store an artefact's files as another machine sent them, unless it exists here; `load` will check them."""
         with whole_folder(self.cache / digest) as folder:
             for name in (_TENSORS, _DESCRIPTION):
                 (folder / name).write_bytes(files[name])
 
     def _write(self, spec: ArtefactSpec, artefact: Artefact, provenance: Provenance) -> None:
-        """All or nothing: a folder of that name is complete."""
+        """Write an artefact's folder, which gets its name only when it is complete."""
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in artefact.tensors.items()}
         description = Description(
             spec=spec,
@@ -117,7 +122,7 @@ def _description(folder: Path) -> Description:
     except (OSError, ValidationError) as error:
         raise _damaged(folder, str(error)) from error
     if held.spec.digest != folder.name:
-        raise _damaged(folder, "it is another artefact")
+        raise _damaged(folder, "it holds another artefact")
     return held
 
 

@@ -1,4 +1,4 @@
-"""A suite at one preset on this machine: its jobs, what is done of them, and how long the rest will take."""
+"""A suite at one preset on this machine: its jobs, which of them are done, and how long the rest will take."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from stampbench import hardware
 from stampbench import suite as suites
 from stampbench.errors import SuiteError
-from stampbench.estimate import Estimate, Experience
+from stampbench.estimate import Estimate, PastRecords
 from stampbench.job import Job
 from stampbench.progress import duration
 from stampbench.record import Record
@@ -23,14 +23,16 @@ SUITES = "suites"
 
 
 class Campaign:
-    """What `run` and `plan` speak of, on CUDA devices or not: by default, as this machine has them.
-
-    Without a preset, that kind of device's default is taken.
+    """The jobs of a suite at one preset, and the state of their records.
 
     Raises `SuiteError` for a suite, preset or name in it that is refused, `UserError` for a damaged record.
     """
 
     def __init__(self, suite: str, preset: str | None, store: Store, cuda: bool | None = None) -> None:
+        """Load the suite; `cuda` says whether its jobs will run on CUDA devices (None: if this machine has any).
+
+        Without a preset, the default for that kind of device is chosen.
+        """
         self.suite = suites.load(suite_path(suite))
         self.cuda = hardware.cuda_device_count() > 0 if cuda is None else cuda
         self.preset = preset or hardware.default_preset(self.suite, self.cuda)
@@ -39,20 +41,20 @@ class Campaign:
         self._by_default = preset is None
 
     @cached_property
-    def _experience(self) -> Experience:
-        return Experience(self.store.records(), self.cuda)
+    def _past(self) -> PastRecords:
+        return PastRecords(self.store.records(), self.cuda)
 
     def estimate(self, jobs: Sequence[Job], retry: bool = False) -> Estimate:
-        """What is missing of these jobs and for how long; with `retry`, failed ones are missing too."""
+        """Estimate how many of these jobs are missing and how long they take; with `retry`, failed ones count too."""
         again = {record.key for record in self.without_result(jobs)} if retry else set()
-        return self._experience.estimate(jobs, again)
+        return self._past.estimate(jobs, again)
 
     def without_result(self, jobs: Sequence[Job]) -> list[Record]:
-        """Records of these jobs that failed, were skipped or ran out of time."""
+        """Return the records of these jobs that failed, were skipped or ran out of time."""
         return [record for record in self.store.of(jobs).values() if record.status != "done"]
 
     def announcement(self, jobs: Sequence[Job], retry: bool = False) -> str:
-        """The preset, who chose it, and what is left; where it was chosen by default, how to change it."""
+        """Return the first lines of a run: its preset, what is left, and how to change a preset chosen by default."""
         lines = [f"suite {self.suite.name}, preset {self.preset}: {in_words(self.estimate(jobs, retry))}"]
         others = [name for name in self.suite.presets if name != self.preset]
         if self._by_default and others:
@@ -61,7 +63,7 @@ class Campaign:
         return "\n".join(lines)
 
     def overview(self) -> tuple[list[str], list[list[object]]]:
-        """Headings, and a row for each cell: jobs, those done, failed and missing, and the time left."""
+        """Return headings, and a row for each cell: its jobs, those done, failed and missing, and the time left."""
         cells: dict[tuple[object, ...], list[Job]] = defaultdict(list)
         variants = Variants(self.jobs)
         for job in self.jobs:
@@ -89,9 +91,9 @@ def selected(
     targets: Collection[str] | None = None,
     seeds: Collection[int] | None = None,
 ) -> list[Job]:
-    """The jobs of these methods, targets and seeds, all where none is named.
+    """Return the jobs of these methods, targets and seeds; None, or an empty collection, means all.
 
-    Raises `SuiteError` for one that no job has.
+    Raises `SuiteError` for a value that no job has, and where no job has the values together.
     """
     for attribute, wanted in (("method", methods), ("target", targets), ("seed", seeds)):
         if wanted:
@@ -106,7 +108,7 @@ def selected(
 
 
 def suite_path(name: str) -> Path:
-    """Return the file of that path, or the one of that name among `suite_files`. Raises `SuiteError` for neither."""
+    """Return the suite file of that path, or of that name among `suite_files`. Raises `SuiteError` for neither."""
     path = Path(name)
     if path.suffix == ".toml" or path.exists():
         return path
@@ -128,11 +130,11 @@ def suite_files() -> list[Path]:
 
 
 def in_words(found: Estimate) -> str:
-    """An estimate in a line."""
+    """Describe an estimate in a line."""
     counts = f"{found.done} jobs done, {found.missing} missing"
     if not found.missing:
         return counts
     if found.seconds is None:
         return f"{counts}; how long they take is unknown until one is done"
     hours = f"{counts}; about {found.seconds / 3600:.2f} h left ({duration(found.seconds)})"
-    return f"{hours}, not counting {found.unknown} of unknown length" if found.unknown else hours
+    return f"{hours}, without {found.unknown} jobs of unknown length" if found.unknown else hours

@@ -1,4 +1,4 @@
-"""Where a long preparation leaves its state, so that a killed one goes on instead of beginning again."""
+"""Checkpoints: the saved state of a long preparation, from which a killed run continues."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _DIGEST = "stampbench.digest"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """One safetensors file, whole or absent, with the digest of its tensors among them."""
+    """A safetensors file, whole or absent, whose metadata holds the digest of its tensors."""
 
     path: Path
 
     def load(self) -> dict[str, Tensor] | None:
-        """The tensors last saved, or None. A damaged file is set aside."""
+        """Return the tensors last saved, or None. A damaged file is set aside."""
         if not self.path.exists():
             return None
         try:
@@ -41,12 +41,12 @@ class Checkpoint:
         return saved
 
     def save(self, tensors: Mapping[str, Tensor]) -> None:
-        """Replaces what was saved before."""
+        """Save tensors in place of those saved before."""
         from safetensors.torch import save
 
         saved = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
         write_atomically(self.path, save(saved, {_DIGEST: digest_of_tensors(saved)}))
 
     def remove(self) -> None:
-        """Forgets it, once what it led to exists."""
+        """Delete the file, once the preparation has finished."""
         self.path.unlink(missing_ok=True)

@@ -1,6 +1,6 @@
-"""What a pruning method is. A method imports this module and is found through `stampbench.registry`.
+"""The contract of a pruning method. A method imports this module and is found through `stampbench.registry`.
 
-Importing it, or a method, must not import torch: listing methods and planning suites have to be instant.
+Importing this module or a method must not import torch, so that methods are listed and suites planned at once.
 """
 
 from __future__ import annotations
@@ -51,28 +51,28 @@ MASK_NOTE = "mask"
 
 
 class Weights(StrEnum):
-    """Where a pruned network's weights come from: sliced from the start's, or drawn afresh."""
+    """The source of a pruned network's weights: they are sliced from the start's, or drawn afresh."""
 
     INHERIT = "inherit"
     FRESH = "fresh"
 
 
 class Options(BaseModel):
-    """Base of every method's options; unknown keys are refused."""
+    """The base class of every method's options; unknown keys are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     def chosen(self) -> dict[str, Any]:
-        """Those that differ from their defaults, as JSON: what names a variant of the method."""
+        """Return the options that differ from their defaults, as JSON; they name a variant of the method."""
         defaults = type(self).model_construct().model_dump(mode="json")
         return {name: value for name, value in self.model_dump(mode="json").items() if defaults[name] != value}
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What to keep: per channel group a bool tensor (width,), or per parameter one of its shape.
+    """The channels or weights to keep: a bool tensor (width,) per channel group, or one of its shape per parameter.
 
-    `weights` says where the kept weights come from: `Weights`, or a state dict to slice. `notes` is JSON.
+    `weights` is the source of the kept weights: a `Weights`, or a state dict to slice. `notes` is JSON.
     """
 
     keep: Mapping[str, Tensor]
@@ -82,7 +82,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Artefact:
-    """Tensors made by `prepare`, with the seconds they took where they were made, and JSON notes."""
+    """Tensors made by `prepare`, with the seconds that making them took, and JSON notes."""
 
     tensors: Mapping[str, Tensor]
     seconds: float
@@ -90,7 +90,7 @@ class Artefact:
 
 
 class Checkpoint(Protocol):
-    """Where a long preparation leaves its state, so that a killed one goes on instead of beginning again."""
+    """The saved state of a long preparation, from which a killed run continues."""
 
     def load(self) -> dict[str, Tensor] | None:
         """Return the tensors last saved, or None."""
@@ -112,25 +112,27 @@ class ScoringBatches(Protocol):
         """Pixels along a side of the images."""
         ...
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]: ...
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield one pass over the images."""
+        ...
 
 
 class Context(Protocol):
-    """What the harness lends a method while it works."""
+    """The services that the harness offers to a method while it works."""
 
     @property
     def device(self) -> torch.device:
-        """Where networks and images are."""
+        """The device of networks and images."""
         ...
 
     @property
     def precision(self) -> str:
-        """ "bf16" or "fp32", for what needs no full precision."""
+        """The precision of steps that need no full one: "bf16" or "fp32"."""
         ...
 
     @property
     def round_to(self) -> int:
-        """Kept widths are multiples of this."""
+        """The number that kept widths are multiples of."""
         ...
 
     @property
@@ -144,24 +146,24 @@ class Context(Protocol):
         ...
 
     def generator(self, purpose: str) -> torch.Generator:
-        """A fresh CPU generator for the named stream of this (purpose, dataset, seed)."""
+        """Return a fresh CPU generator for the named stream of this (purpose, dataset, seed)."""
         ...
 
     def loader(self, task: Task, batch_size: int, purpose: str) -> EpochLoader:
-        """Augmented training batches of the task, their order and draws from streams of that purpose."""
+        """Return augmented training batches of the task, with their order and draws from streams of that purpose."""
         ...
 
     @property
     def checkpoint(self) -> Checkpoint:
-        """Where `prepare` may leave its state; what a killed run saved there is loaded again."""
+        """The checkpoint in which `prepare` may save its state, and finds the state that a killed run saved."""
         ...
 
     def phase(self, name: str) -> AbstractContextManager[None]:
-        """Charges the seconds spent inside to the named phase; an inner phase pauses the outer one."""
+        """Charge the seconds spent inside to the named phase; an inner phase pauses the outer one."""
         ...
 
     def plan_by_scores(self, method: SaliencyMethod, network: nn.Module, task: Task, budget: Budget) -> Plan:
-        """Keep the channels, or single weights, that the method scores highest and the budget holds."""
+        """Return the plan that keeps the highest scored channels, or single weights, that fit the budget."""
         ...
 
 
@@ -169,9 +171,9 @@ class Method:
     """A pruning method. Subclasses set the class attributes and write `plan`; the rest has defaults.
 
     `version` rises with any change of behaviour: records of older versions are stale. `card` is Markdown: the
-    paper, the choices that are ours, the references checked against. `needs_data` tells that `plan` reads the
-    task's images, so that from reference weights the head is trained for a few steps first. `prunes` is false for
-    the dense network alone: its jobs have no budget.
+    paper, the choices that are ours, the references checked against. `needs_data` says that `plan` reads the task's
+    images; a network with reference weights is then trained for a few steps first, because its head is fresh.
+    `prunes` is false only for the dense network, whose jobs have no budget.
     """
 
     name: ClassVar[str]
@@ -185,6 +187,7 @@ class Method:
     Options: type[Options] = Options
 
     def __init__(self, options: Any) -> None:
+        """Keep the options, which are an instance of the class's `Options`."""
         self.options = options
 
     @classmethod
@@ -198,11 +201,11 @@ class Method:
         return cls.name
 
     def artefacts(self, job: Job) -> list[ArtefactSpec]:
-        """What must exist before the plan, besides the start's weights, in the order in which it is made."""
+        """Return what must exist before the plan, besides the start's weights, in the order of making."""
         return []
 
     def prepare(self, spec: ArtefactSpec, task: Task, artefacts: Mapping[str, Artefact], context: Context) -> Artefact:
-        """Makes one artefact that `artefacts` asked for; cached by the digest of `spec`.
+        """Make one artefact that `artefacts` asked for; it is cached by the digest of `spec`.
 
         `task` is of the spec's dataset; `artefacts` are those made before it, the start's ("pretrained") included.
         """
@@ -211,44 +214,45 @@ class Method:
     def plan(
         self, network: nn.Module, task: Task, budget: Budget, artefacts: Mapping[str, Artefact], context: Context
     ) -> Plan:
-        """The timed pruning step. Leaves the network's weights, buffers and mode as they were.
+        """Return a plan that meets the budget; this is the pruning step that is timed.
 
-        Raises `BudgetError` where no plan meets the budget.
+        The network's weights, buffers and mode must be left as they were. Raises `BudgetError` where no plan meets the
+        budget.
         """
         raise TypeError(f"{type(self).__name__} must define plan()")
 
 
 class SaliencyMethod(Method):
-    """A method that only scores channels or weights; schedule, coupling and allocation are the harness's."""
+    """A method that only scores channels or weights; the harness does schedule, coupling and allocation."""
 
     @property
     def uniform(self) -> bool:
-        """Whether scores are ranked within their group or parameter, so that each keeps about the same share."""
+        """True if scores are ranked within their group or parameter, so that each keeps about the same share."""
         return False
 
     @property
     def rounds(self) -> int:
-        """Scoring rounds: round k of n keeps the share budget^(k / n) of what the next round scores."""
+        """The number n of scoring rounds; round k keeps the share budget^(k / n) of the dense network."""
         return 1
 
     def scores(
         self, network: nn.Module, groups: Sequence[Group], batches: ScoringBatches, context: Context
     ) -> Mapping[str, Tensor]:
-        """A finite score (width,) for every channel group, higher is kept.
+        """Return a finite score (width,) for every channel group; the highest are kept.
 
-        From the second round on, `network` is without the channels that are gone.
+        From the second round on, the channels that earlier rounds removed are absent from `network`.
         """
         raise TypeError(f"{type(self).__name__} must define scores()")
 
     def weight_scores(self, network: nn.Module, batches: ScoringBatches, context: Context) -> Mapping[str, Tensor]:
-        """A finite score for every weight of every convolution and linear layer, by parameter name.
+        """Return a finite score for every weight of every convolution and linear layer, by parameter name.
 
-        From the second round on, weights that are gone are zero in `network`; their scores are not looked at.
+        From the second round on, weights that earlier rounds removed are zero in `network`; their scores are ignored.
         """
         raise TypeError(f"{type(self).__name__} must define weight_scores()")
 
     def plan(
         self, network: nn.Module, task: Task, budget: Budget, artefacts: Mapping[str, Artefact], context: Context
     ) -> Plan:
-        """Keeps the best-scored channels, or single weights, that fit the budget."""
+        """Return the plan that keeps the highest scored channels, or single weights, that fit the budget."""
         return context.plan_by_scores(self, network, task, budget)

@@ -1,4 +1,4 @@
-"""What a user should know of this machine and environment before a campaign: versions, devices, data."""
+"""The check of this machine and environment before a campaign: versions, devices, data."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CONSTRAINTS = Path(__file__).resolve().parents[1] / "constraints.txt"
 
 
 def examination() -> Iterator[tuple[str, str]]:
-    """What was looked at and what was found, line by line."""
+    """Yield the name of each thing that is checked, and what was found."""
     yield "stampbench", f"{__version__}, from {Path(__file__).parent}"
     yield "python", platform.python_version()
     yield from _torch()
@@ -24,7 +24,7 @@ def examination() -> Iterator[tuple[str, str]]:
 
 
 def differences(constraints: str) -> list[str]:
-    """Where the live environment is not as the lines `name==version ; marker` pin it; absent is fine."""
+    """Return how the installed packages differ from the lines `name==version ; marker`; absent ones are ignored."""
     found = []
     for line in constraints.splitlines():
         name, pinned, wanted = line.partition("#")[0].partition(";")[0].partition("==")
@@ -60,7 +60,7 @@ def _constraints(path: Path) -> str:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError:
-        return "no constraints.txt beside this installation; results need not repeat to the bit"
+        return "there is no constraints.txt beside this installation, so results may differ in the last bits"
     found = differences(text)
     return "as pinned" if not found else "not as pinned: " + "; ".join(found)
 

@@ -1,8 +1,8 @@
-"""Errors of this package. The command line prints those that the user can mend, and exits with code 2."""
+"""The errors of this package. The command line prints a `UserError` without a traceback and exits with code 2."""
 
 
 class UserError(Exception):
-    """Wrong usage or missing data. The message says what is wrong and what to do next."""
+    """An error that the user can correct. The message says what is wrong and what to do next."""
 
 
 class DataError(UserError):
@@ -14,9 +14,10 @@ class SuiteError(UserError):
 
 
 class DamagedError(UserError):
-    """A file that is not what its name says: `what` is wrong, and what to do about it."""
+    """A file that is not what its name says. `what` names the file and the damage."""
 
     def __init__(self, what: str, remedy: str) -> None:
+        """Join what is wrong and what to do about it in one message."""
         super().__init__(f"{what}; {remedy}")
         self.what = what
 

@@ -1,4 +1,4 @@
-"""How long the missing jobs of a suite will take, learned from the records that are there."""
+"""The estimate of how long the missing jobs of a suite will take, learned from existing records."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from stampbench.seeding import artefact_seed, digest_of_json
 
 @dataclass(frozen=True)
 class Estimate:
-    """Jobs done and missing, and the wall-clock seconds that the missing ones will take.
+    """The numbers of jobs done and missing, and the wall-clock seconds that the missing ones will take.
 
-    `unknown` counts missing jobs that nothing can be learned for; `seconds` leaves them out, and is None if
-    nothing is known of any. Nothing missing is 0 seconds.
+    `unknown` counts the missing jobs that no record resembles; `seconds` leaves them out, and is None if that is all
+    of them. It is 0 if no job is missing.
     """
 
     done: int
@@ -30,28 +30,29 @@ class Estimate:
 def estimate(
     jobs: Sequence[Job], records: Iterable[Record], cuda: bool = False, again: Collection[str] = ()
 ) -> Estimate:
-    """What `jobs` will take on the CPU, or a CUDA device, going by the records made on the same.
+    """Estimate how long `jobs` take on the CPU, or with `cuda` on a CUDA device, from records made on the same.
 
-    Jobs whose key is in `again` are missing though they have a record.
+    Jobs whose key is in `again` count as missing though they have a record.
     """
-    return Experience(records, cuda).estimate(jobs, again)
+    return PastRecords(records, cuda).estimate(jobs, again)
 
 
 def wall_seconds(record: Record) -> float:
-    """What the job itself took: all of its clock, so not the making of artefacts; 0 if it did not finish."""
+    """Return the seconds of the job itself, all phases but without the making of artefacts; 0 if it did not finish."""
     spent = record.seconds
     return sum(spent.phases.values()) + spent.outside if spent else 0.0
 
 
-class Experience:
-    """Records, indexed by how near they are to a job.
+class PastRecords:
+    """The times of finished records, indexed by what a job may share with them.
 
-    A job takes the median of its nearest finished records: of the same cell, else of the same method, else of
-    the same network; always of the same precision, and made on CUDA or not as `cuda` says. Outside its cell
-    it is scaled by epochs × images × pixels, and by the share of MACs where the budgets differ.
+    A job is expected to take the median time of the records that share most with it: those of the same cell, else of
+    the same method, else of the same network; always of the same precision and kind of device. Outside its cell, the
+    time is scaled by epochs × images × pixels, and by the share of MACs where the budgets differ.
     """
 
     def __init__(self, records: Iterable[Record], cuda: bool = False) -> None:
+        """Index these records; times are learned from those made on CUDA devices if `cuda`, else on CPUs."""
         self._known: set[str] = set()
         self._rates: dict[Hashable, list[float]] = defaultdict(list)
         self._artefacts: dict[Hashable, dict[tuple[str, str], list[float]]] = defaultdict(dict)
@@ -60,12 +61,12 @@ class Experience:
             self._known.add(record.key)
             on_cuda = record.provenance.device not in ("cpu", record.provenance.cpu)
             if record.status == "done" and on_cuda == cuda:
-                self._learn(record)
+                self._add(record)
 
     def estimate(self, jobs: Sequence[Job], again: Collection[str] = ()) -> Estimate:
-        """What is missing of these jobs, and for how long; the artefacts they need are added once each.
+        """Estimate how many of these jobs are missing and how long they take; each needed artefact counts once.
 
-        Jobs whose key is in `again` are missing though they have a record.
+        Jobs whose key is in `again` count as missing though they have a record.
         """
         missing = [job for job in jobs if job.key not in self._known or job.key in again]
         seconds = [self.seconds(job) for job in missing]
@@ -74,33 +75,33 @@ class Experience:
         return Estimate(len(jobs) - len(missing), len(missing), total, len(seconds) - len(learned))
 
     def seconds(self, job: Job) -> float | None:
-        """Seconds of this job by its nearest records, or None."""
-        for near, work in _nearness(job):
-            if rates := self._rates.get(near):
+        """Return the seconds that this job is expected to take, or None if no record resembles it."""
+        for alike, work in _similarities(job):
+            if rates := self._rates.get(alike):
                 return median(rates) * work
         return None
 
     def artefacts(self, jobs: Iterable[Job]) -> float:
-        """Seconds of the artefacts that these jobs need and no record has used yet."""
+        """Return the seconds that it takes to make the artefacts that these jobs need and no record has used yet."""
         needed: dict[Hashable, float] = {}
         for job in jobs:
-            for kind, seconds in self._artefacts.get(_artefact_user(job), {}).items():
-                place = _artefact_place(job, *kind)
-                if place not in self._made:
-                    needed[place] = median(seconds) * _pretraining(job, kind[1])
+            for kind, seconds in self._artefacts.get(_needs(job), {}).items():
+                artefact = _artefact(job, *kind)
+                if artefact not in self._made:
+                    needed[artefact] = median(seconds) * _artefact_work(job, kind[1])
         return sum(needed.values())
 
-    def _learn(self, record: Record) -> None:
-        for near, work in _nearness(record.job):
-            self._rates[near].append(wall_seconds(record) / work)
-        user = self._artefacts[_artefact_user(record.job)]
+    def _add(self, record: Record) -> None:
+        for alike, work in _similarities(record.job):
+            self._rates[alike].append(wall_seconds(record) / work)
+        kinds = self._artefacts[_needs(record.job)]
         for use in record.artefacts:
-            self._made.add(_artefact_place(record.job, use.kind, use.scope))
-            user.setdefault((use.kind, use.scope), []).append(_rate(record.job, use))
+            self._made.add(_artefact(record.job, use.kind, use.scope))
+            kinds.setdefault((use.kind, use.scope), []).append(_rate(record.job, use))
 
 
-def _nearness(job: Job) -> Iterator[tuple[Hashable, float]]:
-    """Keys under which alike jobs meet, nearest first, with the work that seconds are proportional to."""
+def _similarities(job: Job) -> Iterator[tuple[Hashable, float]]:
+    """Yield keys that similar jobs share, the most similar first, and the work that their times are proportional to."""
     network = (job.network, job.width, job.protocol.precision)
     method = (job.method, digest_of_json(job.options), job.start, job.granularity)
     images = job.protocol.epochs * _images(job) * _pixels(job)
@@ -123,19 +124,19 @@ def _pixels(job: Job) -> float:
     return (known.input_size if known else 32) ** 2 / 32**2
 
 
-def _artefact_user(job: Job) -> Hashable:
-    """Jobs alike here need the same kinds of artefacts."""
+def _needs(job: Job) -> Hashable:
+    """Return a key that is equal for jobs that need the same kinds of artefacts."""
     return job.network, job.width, job.protocol.precision, job.method, job.start
 
 
-def _artefact_place(job: Job, kind: str, scope: str) -> Hashable:
-    """Jobs alike here share one artefact of that kind."""
+def _artefact(job: Job, kind: str, scope: str) -> Hashable:
+    """Return a key that is equal for jobs that share one artefact of that kind."""
     shared = (kind, job.network, job.width, artefact_seed(job.seed), job.protocol.precision)
     return (*shared, job.protocol.reference) if scope == "reference" else (*shared, job.target, job.protocol)
 
 
-def _pretraining(job: Job, scope: str) -> float:
-    """The work of one artefact, in epochs of images."""
+def _artefact_work(job: Job, scope: str) -> float:
+    """Return the work of making one artefact: epochs × images (× pixels, relative to 32×32, for target scope)."""
     reference = job.protocol.reference
     if scope == "target" or reference is None:
         return job.protocol.epochs * _images(job) * _pixels(job)
@@ -145,4 +146,4 @@ def _pretraining(job: Job, scope: str) -> float:
 
 
 def _rate(job: Job, use: ArtefactUse) -> float:
-    return use.seconds / _pretraining(job, use.scope)
+    return use.seconds / _artefact_work(job, use.scope)

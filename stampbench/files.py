@@ -1,4 +1,4 @@
-"""Files that are whole or absent, whoever dies: written aside and renamed, locked, set aside where damaged."""
+"""Writing, locking and setting aside files, such that a file is whole or absent even if a process is killed."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _LOG = logging.getLogger("stampbench")
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Replaces a file's content in one step: written aside, flushed to the disk, then renamed. Text is UTF-8.
+    """Replace a file's content in one step: write another file, flush it to the disk, then rename it.
 
-    Raises `UserError` where the disk is full or may not be written.
+    Text is written as UTF-8. Raises `UserError` where the disk is full or may not be written.
     """
-    with _said(path):
+    with _refusals_explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
@@ -41,11 +41,12 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
 @contextmanager
 def whole_folder(folder: Path) -> Iterator[Path]:
-    """A folder to fill, which takes its name when it is full; of two processes that fill the same, one wins.
+    """Yield a temporary folder to fill, and rename it to `folder` afterwards.
 
-    Raises `UserError` where the disk is full or may not be written.
+    Where two processes fill the same folder, the first one's is kept. Raises `UserError` where the disk is full or may
+    not be written.
     """
-    with _said(folder):
+    with _refusals_explained(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         working = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
         try:
@@ -61,22 +62,23 @@ def whole_folder(folder: Path) -> Iterator[Path]:
 
 
 def set_aside(path: Path, why: str) -> None:
-    """Renames a damaged file or folder to a free name that ends in `.damaged`, and says so."""
+    """Rename a damaged file or folder to a free name that ends in `.damaged`, and log a warning."""
     names = (path.with_name(f"{path.name}.{f'{n}.' if n else ''}damaged") for n in count())
     aside = next(name for name in names if not name.exists())
-    with _said(aside):
+    with _refusals_explained(aside):
         path.replace(aside)
     _LOG.warning("%s; set aside as %s", why, aside.name)
 
 
 @contextmanager
 def lock(path: Path, wait: bool = True) -> Iterator[bool]:
-    """Holds the lock of that name against other processes; without `wait`, false where another holds it.
+    """Hold the lock of that name against other processes, and yield true.
 
-    It is gone when its holder is, however that died. Raises `UserError` where it may not be written.
+    Without `wait`, yield false at once where another process holds it. The lock is released when its holder ends,
+    even if it is killed. Raises `UserError` where the lock may not be written.
     """
     held = FileLock(path)
-    with _said(path), suppress(Timeout):
+    with _refusals_explained(path), suppress(Timeout):
         path.parent.mkdir(parents=True, exist_ok=True)
         held.acquire(timeout=-1 if wait else 0)
     try:
@@ -86,12 +88,12 @@ def lock(path: Path, wait: bool = True) -> Iterator[bool]:
 
 
 @contextmanager
-def _said(path: Path) -> Iterator[None]:
-    """Turns what the disk refuses into what the user can do about it."""
+def _refusals_explained(path: Path) -> Iterator[None]:
+    """Raise `UserError`, which says what to do, where the disk refuses to write."""
     try:
         yield
     except (OSError, SafetensorError) as error:
         why = getattr(error, "strerror", None) or error
         raise UserError(
-            f"{path} cannot be written: {why}; make room or allow it, then the same command goes on"
+            f"{path} cannot be written: {why}; free some space or allow writing there, then run the same command again"
         ) from error

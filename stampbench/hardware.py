@@ -1,4 +1,4 @@
-"""What this machine can do, found out without importing torch."""
+"""The devices and processor of this machine, found out without importing torch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})
 
 @cache
 def cuda_device_count() -> int:
-    """CUDA devices that the driver shows to this process; 0 without a driver."""
+    """Return the number of CUDA devices that the driver shows to this process; 0 without a driver."""
     for library in ("libcuda.so.1", "nvcuda.dll"):
         try:
             driver = ctypes.CDLL(library)
@@ -29,28 +29,28 @@ def cuda_device_count() -> int:
 
 
 def cpu_model() -> str:
-    """The processor's name as the kernel gives it, else as Python's `platform` does."""
+    """Return the processor's name as the kernel gives it, else as Python's `platform` does."""
     return _cpu_field("model name") or platform.processor() or platform.machine()
 
 
 def cpu_generation() -> str:
-    """Family, model and stepping, as the Linux kernel numbers them: names may hide them; empty on other systems."""
+    """Return family, model and stepping by the Linux kernel's numbers, which a name may hide; "" on other systems."""
     numbers = [_cpu_field(f"{name}\t") for name in ("cpu family", "model", "stepping")]
     return "-".join(numbers) if all(numbers) else ""
 
 
 def cpu_flags() -> frozenset[str]:
-    """The processor's features as the Linux kernel names them; empty on other systems."""
+    """Return the processor's features by the Linux kernel's names; empty on other systems."""
     return frozenset(_cpu_field("flags").split())
 
 
 def preferred_precision(cuda: bool) -> Precision:
-    """bf16 where the device gains from it: on CUDA, and on CPUs with bf16 instructions; else fp32."""
+    """Return "bf16" where the device gains from it: on CUDA, and on CPUs with bf16 instructions; else "fp32"."""
     return "bf16" if cuda or cpu_flags() & _BF16_FLAGS else "fp32"
 
 
 def default_preset(suite: Suite, cuda: bool) -> str:
-    """The preset for such a device: `paper` for CUDA, else `quick`; the first if it is missing."""
+    """Return the default preset: `paper` on CUDA, else `quick`; the suite's first one if it lacks that."""
     wanted = "paper" if cuda else "quick"
     return wanted if wanted in suite.presets else next(iter(suite.presets))
 

@@ -1,4 +1,4 @@
-"""A job: everything that decides a number, and nothing else. The digest of what it says is the key of its record."""
+"""A job: everything that decides its result, and nothing else. Its digest is the key of its record."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from stampbench.seeding import artefact_seed, digest_of_json
 
 PROTOCOL_VERSION = 1
-# What budgets of plans of single weights are shares of: the weights of convolutions and linear layers.
+# The resource of plans of single weights: the number of weights in convolutions and linear layers.
 WEIGHTS = "weights"
 
 Precision = Literal["fp32", "bf16"]
@@ -18,7 +18,7 @@ Mode = Literal["strict", "fast"]
 
 
 class Granularity(StrEnum):
-    """What a plan removes: whole channels, or single weights."""
+    """The unit that a plan removes: whole channels, or single weights."""
 
     CHANNEL = "channel"
     WEIGHT = "weight"
@@ -44,7 +44,7 @@ class Budget(BaseModel):
 
 
 class LearningRates(BaseModel):
-    """Peak learning rate for each start, set by the dense network on development targets, never per method."""
+    """The peak learning rate of each start, tuned with the dense network on development targets, never per method."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     random: float = Field(gt=0)
@@ -57,10 +57,10 @@ class LearningRates(BaseModel):
 
 
 class Reference(BaseModel):
-    """How the reference network is made: trained on `images` of the dataset (None: all) for some epochs.
+    """The recipe of the reference network: trained on `images` of the dataset (None: all) for `epochs`.
 
-    `validation_images` of them are held out (None: as many as of the target). The warm-up is its own, so that suites
-    and schedules with another warm-up share the network.
+    `validation_images` of them are held out (None: as many as of the target). It has its own warm-up, so that suites
+    whose targets have another warm-up share the network.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -74,10 +74,11 @@ class Reference(BaseModel):
 class Protocol(BaseModel):
     """The recipe and the conditions shared by every method of a suite.
 
-    `train_images` counts the images that the target lends (None: all), validation images included. `floor` is the
-    least share of a group's channels that a plan keeps, and `round_to` divides kept widths. `reference` and
-    `head_steps` (steps taken from reference weights before data-driven scores) are None and 0 in jobs that they cannot
-    touch. `mode` "strict" admits deterministic algorithms only; "fast" admits the fastest, whose bits need not repeat.
+    `train_images` counts the target's images that are used (None: all), validation images included. `floor` is the
+    least share of a group's channels that a plan keeps, and kept widths are multiples of `round_to`. `head_steps` are
+    the training steps from reference weights before data-driven scores. `reference` is None, and `head_steps` is 0, in
+    jobs whose results do not depend on them. `mode` "strict" allows only deterministic algorithms; "fast" allows the
+    fastest ones, whose results may differ in the last bits.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -100,11 +101,11 @@ class Protocol(BaseModel):
 
 
 class Job(BaseModel):
-    """One cell and seed of a suite.
+    """One cell of a suite with one seed.
 
-    `options` are those that differ from the method's defaults. The versions say which defaults and which behaviour
-    were meant: `method_version` is the method's own with those of the methods it contains, `data_versions` are those of
-    the target and of the reference dataset.
+    `options` holds the method's options that differ from their defaults. The versions say which defaults and which
+    behaviour were meant: `method_version` is the method's own with those of the methods that it contains, and
+    `data_versions` are those of the target and of the reference dataset.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -124,7 +125,7 @@ class Job(BaseModel):
 
     @property
     def canonical(self) -> dict[str, Any]:
-        """The versions, and what differs from the defaults, as JSON: what is stored, and what the key hashes.
+        """The versions, and what differs from the defaults, as JSON; it is stored in records and hashed by the key.
 
         A new field or option with a default therefore changes no key; a default that changes needs a new version.
         """
@@ -132,12 +133,12 @@ class Job(BaseModel):
 
     @property
     def key(self) -> str:
-        """16 hexadecimal digits of the SHA-256 of the canonical JSON."""
+        """The first 16 hexadecimal digits of the SHA-256 of the canonical JSON."""
         return digest_of_json(self.canonical)
 
     @property
     def identity(self) -> str:
-        """Like the key but blind to versions: a record with this identity and another key is stale."""
+        """The key without the versions: a record with this identity and another key is stale."""
         return digest_of_json({name: value for name, value in self.canonical.items() if name not in self._versions})
 
     @property
@@ -154,9 +155,9 @@ class Job(BaseModel):
 
 
 class ArtefactSpec(BaseModel):
-    """The complete name of something that must exist before a job: its digest is the cache key.
+    """Everything that decides an artefact, which must exist before a job. Its digest is the artefact's name.
 
-    `scope` is "reference" (shared by all targets) or "target"; `seed` is the job's seed mod 3. The recipe holds what
+    `scope` is "reference" (shared by all targets) or "target"; `seed` is the job's artefact seed. `recipe` holds what
     differs from the defaults, and versions; the harness adds the digest of the dataset to it.
     """
 
@@ -171,10 +172,10 @@ class ArtefactSpec(BaseModel):
 
     @classmethod
     def of(cls, job: Job, kind: str, scope: str, epochs: int, **more: Any) -> ArtefactSpec:
-        """Return the spec of what a job needs: trained for some epochs by its recipe on the scope's dataset.
+        """Return the spec of an artefact that a job needs, trained for `epochs` by its recipe on the scope's dataset.
 
-        The learning rate is that of fresh weights. A reference-scope artefact depends on nothing of the target's.
-        `more` joins the recipe; what a method makes itself has its `method_version` there.
+        The learning rate is that of random starts. A reference-scope artefact does not depend on the target.
+        `more` is added to the recipe; a method adds its `method_version` to the artefacts that it makes itself.
         """
         protocol = job.protocol
         reference = protocol.reference if scope == "reference" else None
@@ -211,7 +212,7 @@ class ArtefactSpec(BaseModel):
         return digest_of_json(self.model_dump(mode="json"))
 
 
-# What a recipe leaves out where it is the protocol's default.
+# The values that a recipe leaves out, because they are the protocol's defaults.
 _RECIPE_DEFAULTS: dict[str, Any] = {
     name: Protocol.model_fields[name].default
     for name in ("batch_size", "momentum", "weight_decay", "label_smoothing", "warmup_epochs", "mode")

@@ -20,7 +20,7 @@ KIND = PRETRAINED
 
 
 def spec_of(job: Job) -> ArtefactSpec | None:
-    """The pretrained network that the job starts from, or None for random weights."""
+    """Return the spec of the pretrained network that the job starts from, or None for random weights."""
     if job.start is Start.REFERENCE and job.protocol.reference:
         return ArtefactSpec.of(job, KIND, "reference", job.protocol.reference.epochs)
     return ArtefactSpec.of(job, KIND, "target", job.protocol.epochs) if job.start is Start.TARGET else None
@@ -29,7 +29,10 @@ def spec_of(job: Job) -> ArtefactSpec | None:
 def pretrain(
     spec: ArtefactSpec, task: Task, dataset: Dataset, device: torch.device, report: Callable[[int, float, float], None]
 ) -> Artefact:
-    """Trains the network of the spec from fresh weights; its tensors are the state dict, its seconds the training's."""
+    """Train the spec's network from fresh weights; the artefact holds its state dict and the seconds of training.
+
+    `report` is called after each epoch with its number (from 1), its mean loss and its validation accuracy.
+    """
     values = spec.settings
 
     def stream(purpose: str) -> torch.Generator:

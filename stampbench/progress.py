@@ -1,4 +1,4 @@
-"""What a running suite tells: bars with the time left on a terminal, plain lines in a log."""
+"""The display of a running suite: bars with the time left on a terminal, plain lines in a log."""
 
 from __future__ import annotations
 
@@ -17,47 +17,48 @@ from stampbench.record import Record
 
 
 class Observer(Protocol):
-    """What the runner tells while it works. Losses are means over an epoch, accuracies shares in [0, 1]."""
+    """A receiver of the runner's reports. Losses are means over an epoch, accuracies are shares in [0, 1]."""
 
     def suite_started(self, jobs: int, done: int, seconds_left: float | None) -> None:
-        """`done` of `jobs` have records; `seconds_left` is the estimate for the rest, None if unknown."""
+        """Report that `done` of `jobs` have records and the rest takes about `seconds_left`, None if unknown."""
         ...
 
     def job_started(self, job: Job) -> None:
-        """A job begins."""
+        """Report that a job begins."""
         ...
 
     def artefact_started(self, label: str) -> None:
-        """Something that jobs rest on, such as a pretrained network, is being made."""
+        """Report that an artefact, such as a pretrained network, is being made."""
         ...
 
     def artefact_finished(self, label: str) -> None:
-        """It is made."""
+        """Report that the artefact of that label is made."""
         ...
 
     def epoch(self, label: str, epoch: int, epochs: int, loss: float, accuracy: float) -> None:
-        """Epoch `epoch` of `epochs` (from 1) is over; `accuracy` is on validation."""
+        """Report that epoch `epoch` of `epochs`, counted from 1, is over; `accuracy` is on validation."""
         ...
 
     def job_finished(self, record: Record) -> None:
-        """A job ended, well or not, and its record is stored."""
+        """Report that a job has ended, with a result or without, and its record is stored."""
         ...
 
     def note(self, message: str) -> None:
-        """Anything else worth a line."""
+        """Report anything else that is worth a line."""
         ...
 
 
 class SilentProgress(AbstractContextManager["SilentProgress"]):
-    """Tells nothing."""
+    """An observer that shows nothing."""
 
     def __enter__(self) -> Self:
+        """Return this observer."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        return None
+        """Let an exception pass."""
 
     def suite_started(self, jobs: int, done: int, seconds_left: float | None) -> None:
         """See `Observer`."""
@@ -82,9 +83,10 @@ class SilentProgress(AbstractContextManager["SilentProgress"]):
 
 
 class PlainProgress(SilentProgress):
-    """One line an epoch and one a job, flushed, for logs."""
+    """An observer for logs: it prints one line per epoch and per job, each flushed at once."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
+        """Print to `stream`; None means the standard output at the time of printing."""
         self._stream = stream
         self._left = TimeLeft()
 
@@ -116,9 +118,10 @@ class PlainProgress(SilentProgress):
 
 
 class TerminalProgress(SilentProgress):
-    """Bars: all jobs with the time left, and for each that runs its epochs with its accuracy."""
+    """An observer for terminals: one bar for all jobs with the time left, and one for each running job's epochs."""
 
     def __init__(self, console: Console | None = None) -> None:
+        """Show the bars on `console`; None means the standard output."""
         self._left = TimeLeft()
         self._bars = Progress(
             TextColumn("{task.description}"),
@@ -133,12 +136,14 @@ class TerminalProgress(SilentProgress):
         self._running: dict[str, TaskID] = {}
 
     def __enter__(self) -> Self:
+        """Show the bars."""
         self._bars.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """Stop the bars, and let an exception pass."""
         self._bars.stop()
 
     def suite_started(self, jobs: int, done: int, seconds_left: float | None) -> None:
@@ -186,19 +191,20 @@ class TerminalProgress(SilentProgress):
 
 
 class TimeLeft:
-    """Jobs done and to do, and the seconds left: the estimate given, then the pace seen since."""
+    """The numbers of jobs done and in all, and the time left."""
 
     def __init__(self, jobs: int = 0, done: int = 0, estimate: float | None = None) -> None:
+        """Start the clock with `done` of `jobs` finished; `estimate` is the time of the rest in seconds."""
         self.jobs, self.done = jobs, done
         self._first, self._estimate, self._began = done, estimate, time.monotonic()
 
     def finished(self) -> None:
-        """One more job is over."""
+        """Count one more job as finished."""
         self.done += 1
 
     @property
     def seconds(self) -> float | None:
-        """Seconds left: by the estimate until a first job is over, then by the pace; None if unknown."""
+        """The seconds left: by the estimate until a first job is over, then by the pace since; None if unknown."""
         here, left = self.done - self._first, self.jobs - self.done
         spent = time.monotonic() - self._began
         if here == 0:
@@ -206,29 +212,30 @@ class TimeLeft:
         return spent / here * left
 
     def __str__(self) -> str:
+        """Describe what is left: "3 left, about 12 min"."""
         seconds = self.seconds
         return f"{self.jobs - self.done} left" + ("" if seconds is None else f", about {duration(seconds)}")
 
 
 def progress_for(stream: TextIO) -> PlainProgress | TerminalProgress:
-    """Bars where the stream is a terminal, else lines."""
+    """Return bars if the stream is a terminal, else plain lines."""
     return TerminalProgress(Console(file=stream)) if stream.isatty() else PlainProgress(stream)
 
 
 def epoch_line(epoch: int, epochs: int, loss: float, accuracy: float) -> str:
-    """An epoch in words."""
+    """Describe an epoch in words."""
     return f"epoch {epoch}/{epochs}, loss {loss:.3f}, accuracy {accuracy:.1%}"
 
 
 def outcome(record: Record) -> str:
-    """A record in words: its status, and its accuracy and seconds or the reason why there are none."""
+    """Describe a record in words: its status, and its accuracy and seconds or the reason why it has none."""
     if record.accuracy is None or record.seconds is None:
         return f"{record.status}: {record.reason}"
     return f"{record.status}: top-1 {record.accuracy.top1:.1%} in {duration(record.seconds.total)}"
 
 
 def duration(seconds: float) -> str:
-    """Seconds for people: "45 s", "12 min", "3.5 h"."""
+    """Format seconds for people: "45 s", "12 min", "3.5 h"."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"

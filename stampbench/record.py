@@ -1,4 +1,4 @@
-"""The record of a job: what came out, what it cost, and where every number comes from."""
+"""The record of a job: its results, its costs, and where every number comes from."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ class _Part(BaseModel):
 
 
 class Accuracy(_Part):
-    """Shares in [0, 1]. Test is measured once, after the last epoch; the histories are per epoch, on validation."""
+    """Accuracies, as shares in [0, 1], and losses.
+
+    `top1` and `top5` are of the test images, measured once after the last epoch. `validation_top1` and `train_loss`
+    have one value per epoch.
+    """
 
     top1: float
     top5: float | None
@@ -27,7 +31,7 @@ class Accuracy(_Part):
 
 
 class Cost(_Part):
-    """Trainable parameters and MACs of one image, of the pruned network and the dense one.
+    """The trainable parameters, and the MACs for one image, of the pruned network and of the dense one.
 
     `budget_unused` is what the plan leaves of its budget, in the budget's resource; `floored` names the groups that the
     floor kept alive.
@@ -43,10 +47,10 @@ class Cost(_Part):
 
 
 class Seconds(_Part):
-    """Wall-clock seconds. `total` = `pretrain` + `prune` + `train`; the rest is apart.
+    """Wall-clock seconds. `total` = `pretrain` + `prune` + `train`; it excludes all else.
 
-    `pretrain` charges target-scope artefacts in full, reused or not; `reference` is what the reference side took.
-    `phases` holds every phase of the job as clocked; `outside` is the job's time in none of them.
+    `pretrain` charges target-scope artefacts in full, reused or not; `reference` is the time of reference-scope
+    artefacts. `phases` holds every phase of the job as clocked; `outside` is the job's time in none of them.
     """
 
     pretrain: float
@@ -61,7 +65,7 @@ class Seconds(_Part):
 
 
 class ArtefactUse(_Part):
-    """An artefact the job rested on, with the seconds its making took; `reused` if it was there already."""
+    """An artefact that the job used, with the seconds that making it took; `reused` if it existed already."""
 
     kind: str
     scope: str
@@ -71,7 +75,7 @@ class ArtefactUse(_Part):
 
 
 class DataUse(_Part):
-    """A dataset as used: images of each role, where it came from, the digest of its decoded arrays."""
+    """A dataset as a job used it: the images in each role, its source, and the digest of its decoded arrays."""
 
     name: str
     display_name: str
@@ -83,10 +87,11 @@ class DataUse(_Part):
 
 
 class Provenance(_Part):
-    """Versions, device and code behind a record; no host, no user.
+    """The versions, device and code behind a record; neither the host nor the user is named.
 
-    `fingerprint` names the numerics: where it matches, bits must, if `deterministic` algorithms computed them on CPUs
-    of one generation. `exclusive` says whether the job had its machine to itself.
+    `fingerprint` names the numerics: two records with the same one must agree in every bit if both are
+    `deterministic` and of the same `cpu_generation`. `exclusive` says whether the job had its machine to
+    itself.
     """
 
     versions: dict[str, str]
@@ -107,7 +112,7 @@ class Provenance(_Part):
 
 
 class Gpu(_Part):
-    """A GPU right after the work it was timed at: what NVML tells of its clocks and of what held them back."""
+    """The state of a GPU right after the work that was timed: NVML's clocks, and the reasons that throttled them."""
 
     driver: str
     sm_clock_mhz: int
@@ -116,7 +121,7 @@ class Gpu(_Part):
 
 
 class Record(_Part):
-    """One job's outcome. A job that failed, was skipped or ran out of time has a `reason` instead of results."""
+    """The outcome of one job. One that failed, was skipped or ran out of time has a `reason` instead of results."""
 
     schema_version: int = RECORD_SCHEMA
     key: str
@@ -138,7 +143,7 @@ class Record(_Part):
 
 
 class Timing(_Part):
-    """One kind of step, timed interleaved: every sample, in seconds."""
+    """The samples, in seconds, of one kind of step, timed in turns on the dense and the compact network."""
 
     batch_size: int
     dense: list[float]
@@ -146,7 +151,7 @@ class Timing(_Part):
 
 
 class Speed(_Part):
-    """Speed of one network at given widths against its dense self, on one device, in one process."""
+    """The speed of a network at given widths beside its dense form, on one device, in one process."""
 
     schema_version: int = SPEED_SCHEMA
     key: str

@@ -1,4 +1,7 @@
-"""The gate: fresh records against stored ones. What is exact must be equal, what is noisy must not be clearly worse."""
+"""The regression gate: fresh records are compared with a stored baseline.
+
+Exact values must be equal; noisy ones must not be clearly worse.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ Pair = tuple[Record, Record]
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was compared: where, what, how it was, how it is."""
+    """One comparison: the job or cell `where` it was made, `what` was compared, its values and the verdict."""
 
     where: str
     what: str
@@ -40,12 +43,12 @@ class Finding:
 
 
 def baseline_of(baselines: Path, suite: str, preset: str, device: str) -> Store:
-    """The stored records of a suite's preset on a device."""
+    """Return the store with the baseline records of a suite's preset on a device."""
     return Store(baselines / f"{suite}-{preset}-{digest_of_json(device)[:8]}")
 
 
 def store_baseline(jobs: Sequence[Job], fresh: Store, baseline: Store) -> int:
-    """Replaces the baseline by the finished records of these jobs; returns how many there are."""
+    """Replace the baseline by the finished records of these jobs, and return how many there are."""
     shutil.rmtree(baseline.root, ignore_errors=True)
     done = [record for record in fresh.of(jobs).values() if record.status == "done"]
     for record in done:
@@ -54,7 +57,7 @@ def store_baseline(jobs: Sequence[Job], fresh: Store, baseline: Store) -> int:
 
 
 def check(jobs: Sequence[Job], fresh: Store, baseline: Store) -> list[Finding]:
-    """What comes of comparing the fresh records of these jobs with the baseline's; empty without a baseline."""
+    """Compare the fresh records of these jobs with the baseline's; the result is empty without a baseline."""
     before, now = baseline.of(jobs), fresh.of(jobs)
     pairs = [(old, now[key]) for key, old in before.items() if key in now and now[key].status == "done"]
     compared = {old.key for old, _ in pairs}
@@ -72,7 +75,7 @@ def _lost(old: Record, new: Record | None) -> Finding:
 
 
 def _exact(old: Record, new: Record) -> Iterator[Finding]:
-    """What must not move: index draws and the dense cost anywhere; where the numerics match, every bit and cost."""
+    """Compare what must be equal: index draws and dense costs always, every digest and cost if the numerics match."""
     provenances = old.provenance, new.provenance
     numerics = {(provenance.fingerprint, provenance.cpu_generation) for provenance in provenances}
     same_bits = len(numerics) == 1 and all(provenance.deterministic for provenance in provenances)
@@ -91,7 +94,7 @@ def _exact(old: Record, new: Record) -> Iterator[Finding]:
 
 
 def _accuracy(pairs: Iterable[Pair]) -> Iterator[Finding]:
-    """All cells together, then each alone with its share of the error rate; the deviation is pooled over all."""
+    """Test all cells together, then each alone with its share of the error rate; the variance is pooled over all."""
     cells: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for old, new in pairs:
         if old.accuracy and new.accuracy:
@@ -112,7 +115,7 @@ def _accuracy(pairs: Iterable[Pair]) -> Iterator[Finding]:
 
 
 def _speed(pairs: Iterable[Pair]) -> Iterator[Finding]:
-    """Training seconds in units of the yardstick timed beside it, over all jobs."""
+    """Compare the training seconds of all jobs, each in units of the yardstick timed beside it."""
     timed = [(old, new) for old, new in pairs if old.yardstick and new.yardstick]
     changes = [_relative_seconds(new) / _relative_seconds(old) for old, new in timed]
     if len(changes) < 3:
@@ -127,7 +130,7 @@ def _speed(pairs: Iterable[Pair]) -> Iterator[Finding]:
 
 
 def speed_verdict(low: float, high: float, tolerance: float) -> Verdict:
-    """Fails where all of the interval lies beyond the tolerance, passes where none does, else inconclusive."""
+    """Return "fail" if all of the interval lies beyond the tolerance, "pass" if none does, else "inconclusive"."""
     if low > 1 + tolerance:
         return "fail"
     return "pass" if high <= 1 + tolerance else "inconclusive"

@@ -19,31 +19,32 @@ ARTEFACT_SEEDS = 3
 
 
 def stream_seed(purpose: str, dataset: str, seed: int) -> int:
-    """The 63-bit seed of a named stream: SHA-256 of its key."""
+    """Return the 63-bit seed of a named stream, taken from the SHA-256 of its key."""
     key = json.dumps([purpose, dataset, seed]).encode()
     return int.from_bytes(hashlib.sha256(key).digest()[:8], "big") >> 1
 
 
 def generator(purpose: str, dataset: str, seed: int) -> torch.Generator:
-    """A fresh CPU generator at the start of the named stream; CUDA generators would draw other numbers."""
+    """Return a fresh CPU generator at the start of the named stream; CUDA generators would draw other numbers."""
     import torch
 
     return torch.Generator().manual_seed(stream_seed(purpose, dataset, seed))
 
 
 def artefact_seed(seed: int) -> int:
-    """The artefact seed of a job seed: jobs cycle through three, so intervals cover pretraining too."""
+    """Return the artefact seed of a job's seed: one of three in turn, so that intervals cover pretraining too."""
     return seed % ARTEFACT_SEEDS
 
 
 class Digest:
-    """SHA-256 over a sequence of tensors: dtype, shape and bytes of each."""
+    """A SHA-256 over a sequence of tensors: the dtype, shape and bytes of each."""
 
     def __init__(self) -> None:
+        """Begin with an empty sequence."""
         self._hash = hashlib.sha256()
 
     def add(self, *tensors: Tensor) -> Digest:
-        """Adds tensors, moved to the CPU and made contiguous."""
+        """Add tensors, moved to the CPU and made contiguous, and return this digest."""
         for tensor in tensors:
             values = tensor.detach().cpu().contiguous()
             self._hash.update(f"{values.dtype}{tuple(values.shape)}".encode())
@@ -51,7 +52,7 @@ class Digest:
         return self
 
     def hex(self) -> str:
-        """The first 16 hexadecimal digits."""
+        """Return the first 16 hexadecimal digits."""
         return self._hash.hexdigest()[:16]
 
 
@@ -62,16 +63,16 @@ def _byte_dtype() -> torch.dtype:
 
 
 def digest_of(*tensors: Tensor) -> str:
-    """The digest of some tensors, 16 hexadecimal digits."""
+    """Return the digest of these tensors in this order, 16 hexadecimal digits."""
     return Digest().add(*tensors).hex()
 
 
 def digest_of_tensors(tensors: Mapping[str, Tensor]) -> str:
-    """One digest for named tensors, whatever their order."""
+    """Return one digest of named tensors, which does not depend on their order."""
     return digest_of(*(tensors[name] for name in sorted(tensors)))
 
 
 def digest_of_json(value: object) -> str:
-    """The digest of a JSON value in canonical form (sorted keys, no spaces), 16 hexadecimal digits."""
+    """Return the digest of a JSON value in canonical form (sorted keys, no spaces), 16 hexadecimal digits."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Statistics over seeds: summaries, paired comparisons, corrections for many of them."""
+"""Statistics over seeds: summaries, paired comparisons, and the correction for multiple comparisons."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LEAST_FOR_INTERVAL, LEAST_FOR_SIGN_FLIP, MOST_FOR_SIGN_FLIP = 3, 6, 16
 
 @dataclass(frozen=True)
 class Summary:
-    """Number, mean and sample standard deviation (n − 1) of some values; None where there are too few."""
+    """The number, mean and sample standard deviation (n − 1) of some values; None where there are too few."""
 
     n: int
     mean: float | None
@@ -22,10 +22,10 @@ class Summary:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Paired differences over `n` common seeds: their mean and, where there are enough, what chance would make of it.
+    """The paired differences over `n` common seeds: their mean, its confidence interval and its p values.
 
-    `half_width` is that of Student's 95 % interval and `p` its two-sided p (n ≥ 3); `sign_flip_p` is exact over all
-    2ⁿ signs (6 ≤ n ≤ 16). None where there are too few seeds.
+    `half_width` is that of Student's 95 % interval and `p` its two-sided p value, both for n ≥ 3; `sign_flip_p` is the
+    exact two-sided p value over all 2ⁿ signs, for 6 ≤ n ≤ 16. Each is None for other n.
     """
 
     n: int
@@ -36,7 +36,7 @@ class Comparison:
 
 
 def summarise(values: Iterable[float]) -> Summary:
-    """Summary of finite values, in any order: no mean without values, no deviation below two."""
+    """Return the summary of finite values in any order: no mean of no value, no deviation of fewer than two."""
     known = list(values)
     return Summary(
         n=len(known),
@@ -46,7 +46,7 @@ def summarise(values: Iterable[float]) -> Summary:
 
 
 def compare(first: Mapping[int, float], second: Mapping[int, float]) -> Comparison:
-    """First minus second, seed by seed, over the seeds that both have."""
+    """Compare first minus second, seed by seed, over the seeds that both have."""
     differences = [first[seed] - second[seed] for seed in sorted(first.keys() & second.keys())]
     n = len(differences)
     if n < LEAST_FOR_INTERVAL:
@@ -57,13 +57,13 @@ def compare(first: Mapping[int, float], second: Mapping[int, float]) -> Comparis
 
 
 def interval_of_mean(values: Sequence[float], confidence: float) -> tuple[float, float]:
-    """Mean, and half width of Student's interval."""
+    """Return the mean of the values, and the half width of its Student interval."""
     n = len(values)
     return statistics.fmean(values), _quantile(0.5 + confidence / 2, n - 1) * statistics.stdev(values) / n**0.5
 
 
 def pooled_variance(cells: Sequence[Sequence[float]]) -> tuple[float, int]:
-    """Variance within cells, pooled, and its degrees of freedom; (0, 0) where no cell has two values."""
+    """Return the pooled variance within cells and its degrees of freedom; (0, 0) where no cell has two values."""
     freedom = sum(len(cell) - 1 for cell in cells)
     squares = sum((len(cell) - 1) * statistics.variance(cell) for cell in cells if len(cell) > 1)
     return (squares / freedom, freedom) if freedom else (0.0, 0)
@@ -72,31 +72,31 @@ def pooled_variance(cells: Sequence[Sequence[float]]) -> tuple[float, int]:
 def loss_beyond(
     margin: float, before: Sequence[Sequence[float]], now: Sequence[Sequence[float]], variance: float, freedom: int
 ) -> tuple[float, float]:
-    """Mean change over cells, and the one-sided p of a loss of no more than `margin` (Student's test).
+    """Return the mean change over cells, and the one-sided p of a loss of at most `margin` (Student's test).
 
-    `variance` is that of one value within a cell, pooled, with so many degrees of freedom; where it is 0, nothing is
-    left to chance.
+    `variance` is that of one value within a cell, pooled with `freedom` degrees of freedom. Where it is 0, p is 1 for
+    a loss of at most `margin`, else 0.
     """
     pairs = list(zip(before, now, strict=True))
     change = statistics.fmean(statistics.fmean(new) - statistics.fmean(old) for old, new in pairs)
     error = (variance * sum(1 / len(old) + 1 / len(new) for old, new in pairs)) ** 0.5 / len(pairs)
     if error == 0:
         return change, 1.0 if change >= -margin else 0.0
-    return change, _below((change + margin) / error, freedom)
+    return change, _probability_below((change + margin) / error, freedom)
 
 
 def student(differences: Sequence[float]) -> tuple[float, float]:
-    """Half width of the 95 % interval of the mean, and the two-sided p of a mean of zero (Student 1908)."""
+    """Return the half width of the mean's 95 % interval, and the two-sided p of a mean of zero (Student 1908)."""
     n, mean, sd = len(differences), statistics.fmean(differences), statistics.stdev(differences)
     error = sd / n**0.5
     half_width = _quantile(0.5 + CONFIDENCE / 2, n - 1) * error
     if error == 0:
         return 0.0, 1.0 if mean == 0 else 0.0
-    return half_width, 2 * _below(-abs(mean) / error, n - 1)
+    return half_width, 2 * _probability_below(-abs(mean) / error, n - 1)
 
 
 def sign_flip(differences: Sequence[float]) -> float:
-    """Two-sided p of the mean under all 2ⁿ sign flips (Fisher 1935), the observed one among them."""
+    """Return the two-sided p of the mean under all 2ⁿ sign flips (Fisher 1935), the observed signs included."""
     observed = abs(sum(differences))
     sums = (abs(sum(s * d for s, d in zip(signs, differences, strict=True))) for signs in _signs(len(differences)))
     # Sums of the same numbers in another order may differ in the last bit.
@@ -105,7 +105,7 @@ def sign_flip(differences: Sequence[float]) -> float:
 
 
 def holm(values: Sequence[float | None]) -> list[float | None]:
-    """Adjusted p values (Holm 1979), in the given order; None stays None and counts for nothing."""
+    """Return the p values as adjusted by Holm (1979), in the given order; None stays None and is not counted."""
     known = sorted((value, index) for index, value in enumerate(values) if value is not None)
     adjusted: list[float | None] = [None] * len(values)
     largest = 0.0
@@ -120,14 +120,14 @@ def _signs(n: int) -> Iterable[tuple[int, ...]]:
 
 
 def _quantile(share: float, freedom: int) -> float:
-    """Of Student's distribution; from scipy.special, as scipy.stats takes long to import."""
+    """Return a quantile of Student's distribution, from scipy.special because scipy.stats takes long to import."""
     from scipy.special import stdtrit
 
     return float(stdtrit(freedom, share))
 
 
-def _below(value: float, freedom: int) -> float:
-    """The share of Student's distribution below a value."""
+def _probability_below(value: float, freedom: int) -> float:
+    """Return the probability of a value below this one under Student's distribution."""
     from scipy.special import stdtr
 
     return float(stdtr(freedom, value))

@@ -1,4 +1,4 @@
-"""Records on disk: one JSON file a job, written atomically, in one pool of which suites are views."""
+"""Records on disk: one JSON file per job, written atomically, in one pool that all suites share."""
 
 from __future__ import annotations
 
@@ -25,47 +25,48 @@ Model = TypeVar("Model", bound=BaseModel)
 class Store:
     """The pool under a results folder: `records/<key>.json`, `speed/<key>.json`, `artefacts/`.
 
-    Raises `UserError` for a file in the folder's place, and for files in it that are not what their names say.
+    Raises `UserError` if `root` is a file, and for files in the pool that are not what their names say.
     """
 
     def __init__(self, root: Path) -> None:
+        """Use the folder `root`, which need not exist."""
         if root.exists() and not root.is_dir():
-            raise UserError(f"{root} is not a folder; name one for the records, or a new one")
+            raise UserError(f"{root} is not a folder; name a folder for the records, which need not exist yet")
         self.root = root
 
     def get(self, key: str) -> Record | None:
-        """The record of that key, or None. Raises `UserError` for a file that is no record."""
+        """Return the record of that key, or None. Raises `UserError` for a file that is no record."""
         path = self._record_path(key)
         return _record(path) if path.exists() else None
 
     def put(self, record: Record) -> None:
-        """Writes a record; a reader sees the old file or the new one, never half of it."""
+        """Write a record; a reader sees the old file or the new one, never half of it."""
         write_atomically(self._record_path(record.key), json_of(record))
 
     def records(self) -> Iterator[Record]:
-        """Every record, by key."""
+        """Yield every record, in the order of keys."""
         for path in sorted((self.root / "records").glob("*.json")):
             yield _record(path)
 
     def of(self, jobs: Iterable[Job]) -> dict[str, Record]:
-        """The records that these jobs have, by key."""
+        """Return the records that these jobs have, by key."""
         found = ((key, self.get(key)) for key in (job.key for job in jobs))
         return {key: record for key, record in found if record is not None}
 
     def stale(self, jobs: Iterable[Job]) -> list[Record]:
-        """Records of the same jobs made by older versions of their method or of the protocol."""
+        """Return the records of these jobs that older versions of their method, protocol or data made."""
         now = {job.key: job for job in jobs}
         others = [record for record in self.records() if record.key not in now]
         wanted = {job.identity for job in now.values()} if others else set()
         return [record for record in others if record.job.identity in wanted]
 
     def speed(self, key: str) -> Speed | None:
-        """The speed measurement of that key, or None."""
+        """Return the speed measurement of that key, or None."""
         path = self.root / "speed" / f"{key}.json"
         return _speed(path) if path.exists() else None
 
     def has_speed(self, key: str) -> bool:
-        """Whether the speed of that key was measured."""
+        """Return whether the speed of that key was measured."""
         return (self.root / "speed" / f"{key}.json").exists()
 
     def speed_keys(self) -> set[str]:
@@ -73,15 +74,15 @@ class Store:
         return {path.stem for path in (self.root / "speed").glob("*.json")}
 
     def put_speed(self, speed: Speed) -> None:
-        """Writes a speed measurement, atomically."""
+        """Write a speed measurement, atomically."""
         write_atomically(self.root / "speed" / f"{speed.key}.json", speed.model_dump_json(indent=1) + "\n")
 
     def claim(self, key: str, wait: bool) -> AbstractContextManager[bool]:
-        """The right to run the job of that key, against all processes that share the pool; see `files.lock`."""
+        """Reserve the job of that key against all processes that share the pool; see `files.lock`."""
         return lock(self.root / ".locks" / key, wait)
 
     def mend(self) -> None:
-        """Sets aside what is no record or no measurement, so that it is made again."""
+        """Set aside each file that is no record or no measurement, so that it is made again."""
         for folder, read in (("records", _record), ("speed", _speed)):
             for path in sorted((self.root / folder).glob("*.json")):
                 try:
@@ -91,7 +92,7 @@ class Store:
 
     @property
     def artefacts(self) -> Path:
-        """Where the artefacts lie that came with the pool."""
+        """The folder of the artefacts that came with the pool."""
         return self.root / "artefacts"
 
     def _record_path(self, key: str) -> Path:
@@ -99,13 +100,13 @@ class Store:
 
 
 def json_of(record: Record) -> str:
-    """Return a record as it is stored; its job holds what differs from the defaults, as the key does."""
+    """Return the JSON of a record as it is stored. Of its job it holds what the key hashes: `Job.canonical`."""
     content = record.model_dump(mode="json") | {"job": record.job.canonical}
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
 
 def frame(records: Iterable[Record]) -> pd.DataFrame:
-    """Records as a tidy table: one row each, nested names joined by dots, lists kept whole."""
+    """Return the records as a tidy table: one row each, nested names joined by dots, lists kept whole."""
     import pandas as pd
 
     return pd.json_normalize([record.model_dump(mode="json") for record in records])
@@ -126,7 +127,7 @@ def _read(path: Path, model: type[Model]) -> Model:
 
 @lru_cache(maxsize=2**14)
 def _parsed(path: Path, model: type[BaseModel], _state: tuple[int, int, int]) -> BaseModel:
-    """A file is parsed once for as long as it stays the same: reports look at the pool again and again."""
+    """Parse a file once for as long as it stays the same, because reports read the pool several times."""
     try:
         found = model.model_validate_json(path.read_bytes())
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""The one training loop: every method's network, and every pretrained one, is trained by it."""
+"""The one training loop, which trains every method's network and every pretrained one."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Recipe:
 
     @classmethod
     def of(cls, protocol: Protocol, learning_rate: float, epochs: int) -> Recipe:
-        """The protocol's recipe at this peak rate and length."""
+        """Return the protocol's recipe with this peak learning rate and number of epochs."""
         return cls(
             epochs=epochs,
             batch_size=protocol.batch_size,
@@ -50,11 +50,11 @@ class Recipe:
 
     @classmethod
     def of_spec(cls, spec: ArtefactSpec) -> Recipe:
-        """The recipe that an artefact is trained by."""
+        """Return the recipe that an artefact is trained by."""
         return cls(**{name: spec.settings[name] for name in cls.__dataclass_fields__})
 
     def rate(self, step: int, steps_per_epoch: int) -> float:
-        """The factor on the peak rate at a step counted from 0."""
+        """Return the factor on the peak rate at a step, counted from 0."""
         warmup, total = self.warmup_epochs * steps_per_epoch, self.epochs * steps_per_epoch
         if step < warmup:
             return (step + 1) / (warmup + 1)
@@ -63,7 +63,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class History:
-    """Per epoch: mean training loss, top-1 on validation in [0, 1], seconds of training."""
+    """The mean training loss, the top-1 on validation in [0, 1] and the seconds of training, each per epoch."""
 
     loss: list[float]
     accuracy: list[float]
@@ -71,16 +71,20 @@ class History:
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """bf16 where the precision says so; no scaling of the loss is needed."""
+    """Return the context that computes in bf16 if `precision` says so; bf16 needs no scaling of the loss."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
 
 
 class Trainer:
-    """Trains a network in place, an epoch at a time. `masks` {parameter: bool} hold through every step."""
+    """A trainer of one network, in place, one epoch at a time.
+
+    `masks` {parameter: bool} says which weights may differ from zero; it holds after every step.
+    """
 
     def __init__(
         self, network: nn.Module, loader: EpochLoader, recipe: Recipe, masks: Mapping[str, Tensor] | None = None
     ) -> None:
+        """Make the optimiser and the schedule of the learning rate."""
         self.network, self.loader, self.recipe = network, loader, recipe
         self._masks = masks or {}
         self._device = next(network.parameters()).device
@@ -96,7 +100,10 @@ class Trainer:
         self._schedule = torch.optim.lr_scheduler.LambdaLR(self._optimizer, lambda step: recipe.rate(step, steps))
 
     def epoch(self) -> float:
-        """One pass over the loader; returns the mean loss. Raises `DivergedError`, once an epoch is over."""
+        """Train for one pass over the loader and return the mean loss.
+
+        Raises `DivergedError` after the pass if that mean is not finite.
+        """
         self.network.train()
         total = torch.zeros((), device=self._device)
         for images, labels in self.loader.epoch():
@@ -107,7 +114,7 @@ class Trainer:
         return mean
 
     def step(self, images: Tensor, labels: Tensor) -> Tensor:
-        """One optimiser step; returns the loss, a scalar still on the device."""
+        """Take one optimiser step and return the loss, a scalar still on the device."""
         with autocast(self._device, self.recipe.precision):
             logits = self.network(images)
         loss = F.cross_entropy(logits.float(), labels, label_smoothing=self.recipe.label_smoothing)
@@ -121,7 +128,7 @@ class Trainer:
 
 
 def warm_up(trainer: Trainer) -> None:
-    """Two training steps and an evaluation of a copy on blank images: no kernel is first met on the clock."""
+    """Train a copy for two steps on blank images and evaluate it, so that no kernel is loaded on the clock."""
     size, batch = trainer.loader.image_size, trainer.recipe.batch_size
     device = next(trainer.network.parameters()).device
     images = torch.zeros(batch, 3, size, size, device=device).to(memory_format=torch.channels_last)
@@ -139,7 +146,11 @@ def fit(
     clock: PhaseClock,
     report: Callable[[int, float, float], None],
 ) -> History:
-    """All epochs of the recipe, charged to "train", each followed by validation, charged to "evaluate"."""
+    """Train for all epochs of the recipe, charged to "train", and validate after each, charged to "evaluate".
+
+    The warm-up before the first epoch is charged to "warm-up". `report` is called after each validation with the
+    epoch (from 1), its mean loss and its accuracy.
+    """
     history = History([], [], [])
     with clock.phase("warm-up"):
         warm_up(trainer)
@@ -158,7 +169,7 @@ def fit(
 
 @torch.no_grad()
 def evaluate(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], precision: str) -> tuple[float, float]:
-    """Top-1 and top-5 accuracy in [0, 1], in eval mode. Logits that are not finite count as wrong."""
+    """Return top-1 and top-5 accuracy in [0, 1], in eval mode. An image with a logit that is not finite is wrong."""
     network.eval()
     device = next(network.parameters()).device
     hits, count = torch.zeros(2, dtype=torch.int64, device=device), 0

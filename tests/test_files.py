@@ -18,7 +18,7 @@ def full_disk(monkeypatch):
 
 
 def test_a_full_disk_is_the_users_to_mend_and_leaves_no_trace(tmp_path, full_disk):
-    with pytest.raises(UserError, match=r"record\.json cannot be written: No space left.*make room"):
+    with pytest.raises(UserError, match=r"record\.json cannot be written: No space left.*free some space"):
         write_atomically(tmp_path / "record.json", "x")
     assert list(tmp_path.iterdir()) == []
 

@@ -144,7 +144,7 @@ def test_a_full_disk_stops_the_run_and_loses_no_record(pool, tmp_path, monkeypat
 
     monkeypatch.setattr("stampbench.executors.local.run_job", lambda job, _environment: pool[1][job.key])
     monkeypatch.setattr(os, "fsync", fill)
-    with pytest.raises(UserError, match="No space left on device; make room"):
+    with pytest.raises(UserError, match="No space left on device; free some space"):
         Local().run(JOBS, TINY, store, SilentProgress())
     assert [r.status for r in store.records()] == ["done", "done"]
 

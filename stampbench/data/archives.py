@@ -1,4 +1,4 @@
-"""The original archives of the public datasets, as their authors publish them."""
+"""The original archives of the public datasets, in the form in which their authors publish them."""
 
 from __future__ import annotations
 
@@ -21,43 +21,44 @@ from stampbench.errors import DataError
 
 TINY_URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
 TINY_MD5 = "90528d7ca1a48142e341f4ef8d21d0de"
-# The archive of 2.75 GB holds little more.
+AIRCRAFT_URL = "https://www.robots.ox.ac.uk/~vgg/data/fgvc-aircraft/archives/fgvc-aircraft-2013b.tar.gz"
+# The archive has 2.75 GB, and its content is little larger.
 AIRCRAFT_BYTES = 4 * 2**30
 
 
 @dataclass(frozen=True)
 class Archive:
-    """The files or folders that may hold a dataset, how both splits are read, and how it is downloaded."""
+    """The names of the files or folders that may hold a dataset, and functions that read and download it."""
 
     names: tuple[str, ...]
     read: Callable[[Path, Dataset], tuple[Split, Split]]
     download: Callable[[Path], None]
 
 
-def find_archive(place: Path, source: str) -> Path | None:
-    """The archive of `source` in the folder `place`, or in its folder of that name; None if there is none."""
+def find_archive(root: Path, source: str) -> Path | None:
+    """Return the archive of `source` in the folder `root` or in `root / source`; None if there is none."""
     if source not in ARCHIVES:
         return None
-    candidates = (folder / name for name in ARCHIVES[source].names for folder in (place, place / source))
+    candidates = (folder / name for name in ARCHIVES[source].names for folder in (root, root / source))
     return next((path for path in candidates if path.exists()), None)
 
 
 def check_md5(data: bytes | Path, expected: str, where: Path, name: str) -> None:
-    """Raises `DataError` if the bytes, or the file's, have another MD5 than the authors' file."""
+    """Raise `DataError` if the bytes, or the file's, have another MD5 than the authors' file."""
     with io.BytesIO(data) if isinstance(data, bytes) else data.open("rb") as stream:
         found = hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
     if found != expected:
         raise DataError(
-            f"{where}: wrong checksum (MD5 {found}, not {expected}); it is truncated or damaged: "
+            f"{where}: wrong checksum (MD5 {found}, not {expected}), so the file is truncated or damaged; "
             f"delete it and run `python -m stampbench data fetch {name}`, or put an intact copy there"
         )
 
 
 class ArrayUnpickler(pickle.Unpickler):
-    """Unpickles numpy arrays, lists, strings and numbers; refuses everything that could run code."""
+    """An unpickler of numpy arrays, lists, strings and numbers that refuses everything that could run code."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """Numpy's three names for an array, under the module names of numpy 1 and 2."""
+        """Return the object of one of numpy's three names in a pickled array, with the modules of numpy 1 or 2."""
         core = ("numpy.core.multiarray", "numpy._core.multiarray")
         if module in core and name == "_reconstruct":
             return np.empty(0).__reduce__()[0]
@@ -69,7 +70,7 @@ class ArrayUnpickler(pickle.Unpickler):
 
 
 def read_cifar(path: Path, dataset: Dataset) -> tuple[Split, Split]:
-    """CIFAR-10 or -100 from the `.tar.gz` or the extracted folder, after the MD5 check of what is read."""
+    """Read CIFAR-10 or -100 from the `.tar.gz` or the extracted folder, and check the MD5 of every file read."""
     from torchvision import datasets
 
     published = datasets.CIFAR10 if dataset.source == "cifar10" else datasets.CIFAR100
@@ -114,7 +115,7 @@ def _member(archive: tarfile.TarFile, name: str, path: Path) -> bytes:
     except KeyError:
         member = None
     if member is None:
-        raise DataError(f"{path}: no file {name} in it; put an intact copy there")
+        raise DataError(f"{path}: it contains no file {name}; put an intact copy there")
     return member.read()
 
 
@@ -126,7 +127,7 @@ def _file(path: Path) -> bytes:
 
 
 def read_svhn(path: Path, dataset: Dataset) -> tuple[Split, Split]:
-    """SVHN's cropped digits from `train_32x32.mat` and `test_32x32.mat`, MD5-checked by torchvision."""
+    """Read SVHN's cropped digits from `train_32x32.mat` and `test_32x32.mat`; torchvision checks their MD5."""
     from torchvision import datasets
 
     splits = []
@@ -146,7 +147,7 @@ def read_svhn(path: Path, dataset: Dataset) -> tuple[Split, Split]:
 
 
 def read_aircraft(path: Path, dataset: Dataset) -> tuple[Split, Split]:
-    """FGVC-Aircraft's variants from the folder `fgvc-aircraft-2013b`; its banners are cut off."""
+    """Read FGVC-Aircraft's variants from the folder `fgvc-aircraft-2013b`, and cut the banners off its images."""
     from torchvision import datasets
 
     splits = []
@@ -161,9 +162,9 @@ def read_aircraft(path: Path, dataset: Dataset) -> tuple[Split, Split]:
 
 
 def read_tiny(path: Path, dataset: Dataset) -> tuple[Split, Split]:
-    """Tiny-ImageNet from the `.zip` or the extracted folder; its validation images are the test split.
+    """Read Tiny-ImageNet from the `.zip` or the extracted folder; its validation images become the test split.
 
-    Labels are the ranks of the sorted WordNet ids.
+    A label is the rank of its class's WordNet id among all ids.
     """
     if path.is_dir():
         return _tiny_splits(path, dataset, lambda name: _file(path / name), _listed(path))
@@ -186,7 +187,7 @@ def _tiny_splits(path: Path, dataset: Dataset, read: Callable[[str], bytes], nam
     def items(split: str) -> Iterator[Encoded]:
         for name, word in pairs[split]:
             if word not in ranks:
-                raise DataError(f"{path}: {name} is of class {word!r}, which wnids.txt lacks")
+                raise DataError(f"{path}: {name} is of class {word!r}, which wnids.txt lacks; put an intact copy there")
             yield f"{path}, {name}", read(name), ranks[word]
 
     return collect(items("train"), dataset, str(path)), collect(items("val"), dataset, str(path))
@@ -221,20 +222,19 @@ def _download_svhn(folder: Path) -> None:
 
 
 def _download_aircraft(folder: Path) -> None:
-    from torchvision import datasets
     from torchvision.datasets.utils import download_url
 
-    # Its authors publish no checksum.
+    # The authors publish no checksum.
     archive = folder / "fgvc-aircraft-2013b.tar.gz"
-    download_url(datasets.FGVCAircraft._URL, str(folder), archive.name)
+    download_url(AIRCRAFT_URL, str(folder), archive.name)
     extract(archive, folder, AIRCRAFT_BYTES)
     archive.unlink()
 
 
 def extract(archive: Path, folder: Path, most: int) -> None:
-    """Extracts a tar archive of at most so many bytes of content; all of it lies under `folder`, or none is written.
+    """Extract a tar archive whose content has at most `most` bytes into `folder`.
 
-    Raises `DataError` for one that is larger, damaged, or would write elsewhere.
+    Raises `DataError`, before anything is written, for an archive that is larger, damaged, or would write elsewhere.
     """
     try:
         with tarfile.open(archive) as tar:
@@ -244,7 +244,7 @@ def extract(archive: Path, folder: Path, most: int) -> None:
                 tarfile.data_filter(member, str(folder))
                 if size > most:
                     raise DataError(
-                        f"{archive}: more than {most:,} bytes in it; it is not what it should be: delete it"
+                        f"{archive}: it holds more than {most:,} bytes, so it is not the published archive; delete it"
                     )
             tar.extractall(folder, filter="data")
     except (tarfile.TarError, EOFError, OSError) as error:

@@ -1,4 +1,4 @@
-"""Random crops and flips of a whole epoch in a few tensor operations on the device, one draw an image."""
+"""Random crops and flips of a whole epoch in a few tensor operations on the device, with one draw per image."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _CHUNK = 1024
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What is done to a training image: "pad" crops it after zero padding, "resized" resizes a part.
+    """The augmentation of training images: `crop` "pad" crops after zero padding, "resized" resizes a random part.
 
-    `size` is that of the result in pixels. A draw is one row of a table: for "pad" the integers row
-    offset, column offset and flip; for "resized" area, ratio, row, column and flip, uniform in [0, 1).
+    The result has `size` × `size` pixels. A draw is one row of a tensor: for "pad" it holds the integers row offset,
+    column offset and flip; for "resized" area, ratio, row, column and flip, uniform in [0, 1).
     """
 
     crop: str
@@ -29,11 +29,11 @@ class Augmentation:
 
     @property
     def padding(self) -> int:
-        """Pixels of zeros on each side before a "pad" crop: 4 at 32×32."""
+        """The zero pixels on each side before a "pad" crop: 4 at 32×32."""
         return self.size // 8
 
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
-        """One draw for each of `count` images, on the CPU: int64 (count, 3) or float32 (count, 5)."""
+        """Return one draw for each of `count` images, on the CPU: int64 (count, 3) or float32 (count, 5)."""
         if self.crop == "resized":
             return torch.rand(count, 5, generator=generator)
         offsets = torch.randint(2 * self.padding + 1, (count, 2), generator=generator)
@@ -41,7 +41,7 @@ class Augmentation:
         return torch.cat([offsets, flips], dim=1)
 
     def apply(self, images: Tensor, draws: Tensor) -> Tensor:
-        """Uint8 (N, 3, H, W) as uint8 (N, 3, size, size): image i by row i of `draws`, on the same device."""
+        """Augment uint8 images (N, 3, H, W) to uint8 (N, 3, size, size): image i by row i of `draws`, on one device."""
         if self.crop == "pad":
             return self._padded_crop(images, draws)
         parts = zip(torch.split(images, _CHUNK), torch.split(draws, _CHUNK), strict=True)
@@ -57,7 +57,7 @@ class Augmentation:
         return torch.where(flips.bool()[:, None, None, None], crops.flip(3), crops)
 
     def _resized_crop(self, images: Tensor, draws: Tensor) -> Tensor:
-        """Inception's crop (Szegedy et al. 2015), bilinear; a side longer than the image is cut to it."""
+        """Crop as Inception does (Szegedy et al. 2015), bilinearly; a side longer than the image is cut to it."""
         area = AREA[0] + (AREA[1] - AREA[0]) * draws[:, 0]
         low, high = math.log(RATIO[0]), math.log(RATIO[1])
         ratio = torch.exp(low + (high - low) * draws[:, 1])
@@ -74,7 +74,7 @@ class Augmentation:
 
 
 def resize(images: Tensor, size: int) -> Tensor:
-    """Uint8 (N, 3, H, W) as uint8 (N, 3, size, size), antialiased bilinear; unchanged if it has that size."""
+    """Resize uint8 images (N, 3, H, W) to (N, 3, size, size), antialiased bilinear; return those of that size as is."""
     if images.shape[-2:] == (size, size):
         return images
     resized = F.interpolate(images.float(), size=(size, size), mode="bilinear", antialias=True)
@@ -82,17 +82,17 @@ def resize(images: Tensor, size: int) -> Tensor:
 
 
 def channel_affine(mean: Sequence[float], std: Sequence[float], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Scale and shift, float32 (1, 3, 1, 1) each, that take a byte x to (x / 255 - mean) / std."""
+    """Return scale and shift, float32 (1, 3, 1, 1) each, that map a byte x to (x / 255 - mean) / std."""
     scale = torch.tensor([1 / (255 * s) for s in std], device=device)
     shift = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)], device=device)
     return scale.view(1, -1, 1, 1), shift.view(1, -1, 1, 1)
 
 
 def scale_and_shift(images: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-    """Uint8 (N, 3, H, W) as float32, channels last: scale · x + shift."""
+    """Return uint8 images (N, 3, H, W) as float32 in channels-last order: scale · x + shift."""
     return images.to(torch.float32, memory_format=torch.channels_last).mul_(scale).add_(shift)
 
 
 def normalise(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """Uint8 (N, 3, H, W) as float32, channels last: (x / 255 - mean) / std, channel by channel."""
+    """Return uint8 images (N, 3, H, W) as float32 in channels-last order: (x / 255 - mean) / std for each channel."""
     return scale_and_shift(images, *channel_affine(mean, std, images.device))

@@ -1,1 +1,1 @@
-"""What is measured: phases of wall-clock time, cost in parameters and MACs, speed, and provenance."""
+"""Measurements: phases of wall-clock time, cost in parameters and MACs, memory, speed, and provenance."""

@@ -1,7 +1,7 @@
 """Parameters and MACs in closed form, as functions of the channel groups' widths.
 
-MACs are those of convolutions and linear layers, per image: Σ k_h k_w c_in c_out h_out w_out. They equal fvcore's
-conv + linear count and half of `torch.utils.flop_counter`'s.
+MACs are counted for convolutions and linear layers, per image: Σ k_h k_w c_in c_out h_out w_out. They equal fvcore's
+conv + linear count and half the count of `torch.utils.flop_counter`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from stampbench.pruning.resources.polynomial import Polynomial, Side
 
 @dataclass(frozen=True)
 class Layer:
-    """A convolution or linear layer: MACs = `positions` × c_in × c_out; a side without group has a fixed width."""
+    """A convolution or linear layer with `positions` × c_in × c_out MACs; a side without a group has a fixed width."""
 
     positions: int
     kernel: int
@@ -31,18 +31,18 @@ class Layer:
 
     @property
     def reads(self) -> Side:
-        """The group whose width is c_in, or the number that c_in is."""
+        """The group whose width is c_in, or c_in itself where it is fixed."""
         return self.in_fixed if self.in_group is None else self.in_group
 
     @property
     def writes(self) -> Side:
-        """The group whose width is c_out, or the number that c_out is."""
+        """The group whose width is c_out, or c_out itself where it is fixed."""
         return self.out_fixed if self.out_group is None else self.out_group
 
 
 @dataclass(frozen=True)
 class CostModel:
-    """Cost of a network whose groups have any widths; `widths` are the dense ones."""
+    """The cost of a network as a function of its groups' widths; `widths` are the dense ones."""
 
     layers: tuple[Layer, ...]
     norm_channels: Mapping[str, int]
@@ -50,7 +50,7 @@ class CostModel:
 
     @classmethod
     def of(cls, network: nn.Module, groups: Sequence[Group], input_size: int) -> CostModel:
-        """Reads the layers' shapes in one forward pass of a blank image; leaves the network as it was."""
+        """Return the cost model of a network, read in one forward pass of a blank image that changes nothing in it."""
         outputs = _output_positions(network, input_size)
         reads = {name: group.name for group in groups for name in group.consumers}
         writes = {name: group.name for group in groups for name in group.producers}
@@ -79,13 +79,13 @@ class CostModel:
 
     @cached_property
     def macs_form(self) -> Polynomial:
-        """Σ positions · c_in · c_out over layers."""
+        """The MACs: Σ positions · c_in · c_out over layers."""
         terms = ((layer.positions, layer.reads, layer.writes) for layer in self.layers)
         return Polynomial(tuple(terms), self.widths, "MACs")
 
     @cached_property
     def params_form(self) -> Polynomial:
-        """Σ kernel · c_in · c_out + c_out (bias) over layers, and 2 · width for every batch norm."""
+        """The parameters: Σ kernel · c_in · c_out + c_out (bias) over layers, and 2 · width for every batch norm."""
         weights = [(layer.kernel, layer.reads, layer.writes) for layer in self.layers]
         biases = [(1, 1, layer.writes) for layer in self.layers if layer.bias]
         norms = [(2 * count, 1, group) for group, count in self.norm_channels.items()]
@@ -93,7 +93,7 @@ class CostModel:
 
 
 def _output_positions(network: nn.Module, input_size: int) -> dict[str, int]:
-    """Spatial positions h_out × w_out of every convolution and linear layer."""
+    """Return the number of spatial positions, h_out × w_out, of every convolution and linear layer."""
     positions: dict[str, int] = {}
     handles = []
     for name, module in network.named_modules():

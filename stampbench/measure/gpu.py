@@ -1,4 +1,4 @@
-"""How a GPU stands under load: driver, clocks, and what holds them back, as NVML tells."""
+"""The state of a GPU under load, as NVML reports it: driver, clocks, and the reasons that throttle them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 
 from stampbench.record import Gpu
 
-# nvml.h, nvmlClocksEventReasons; "gpu-idle" is no hindrance, but says that the reading was not under load.
+# From nvmlClocksEventReasons in nvml.h; "gpu-idle" throttles nothing, but shows that the GPU was not under load.
 REASONS = {
     0x001: "gpu-idle",
     0x002: "application-clocks",
@@ -21,7 +21,10 @@ REASONS = {
 
 
 def gpu_state(device: torch.device) -> Gpu | None:
-    """The state now, right after the work it is to tell of; None on a CPU and where nvidia-ml-py cannot read it."""
+    """Return the GPU's present state, to be read right after the timed work.
+
+    The result is None on a CPU and where nvidia-ml-py cannot read it.
+    """
     if device.type != "cuda":
         return None
     try:

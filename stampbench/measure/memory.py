@@ -1,4 +1,4 @@
-"""Peak memory of a job: the device's where it has its own, else the process's resident memory."""
+"""The peak memory of a job: the device's memory if it has its own, else the process's resident memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _CLEAR, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 
 
 def reset_peak(device: torch.device) -> None:
-    """Starts a new measurement; without /proc there is nothing to reset."""
+    """Start a new measurement; without /proc there is nothing to reset."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     else:
@@ -21,7 +21,7 @@ def reset_peak(device: torch.device) -> None:
 
 
 def peak_mib(device: torch.device) -> float | None:
-    """Peak MiB since `reset_peak`, or None where the system does not tell."""
+    """Return the peak in MiB since `reset_peak`, or None where the system does not report it."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     try:

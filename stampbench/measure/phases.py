@@ -11,18 +11,19 @@ import torch
 
 
 def synchronize(device: torch.device) -> None:
-    """Waits until the device has done what was asked of it; a CPU always has."""
+    """Wait until the device has finished its queued work; a CPU has none."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 class PhaseClock:
-    """Wall-clock seconds of named phases, the device synchronised at every reading.
+    """A clock of the wall-clock seconds of named phases, which synchronises the device at every reading.
 
     An inner phase pauses the outer one, so that the phases add up.
     """
 
     def __init__(self, device: torch.device) -> None:
+        """Start the clock, outside all phases."""
         self._device = device
         self._seconds: dict[str, float] = defaultdict(float)
         self._open: list[str] = []
@@ -30,7 +31,7 @@ class PhaseClock:
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Charges the seconds spent inside, less those of inner phases, to `name`."""
+        """Charge the seconds spent inside, without those of inner phases, to `name`."""
         self._charge()
         self._open.append(name)
         try:
@@ -41,11 +42,11 @@ class PhaseClock:
 
     @property
     def seconds(self) -> dict[str, float]:
-        """Seconds charged to each phase so far, in the order in which they began."""
+        """The seconds charged to each phase so far, in the order of their first reading."""
         return dict(self._seconds)
 
     def outside(self) -> float:
-        """Seconds since the clock was made that belong to no phase."""
+        """Return the seconds since the clock was made that belong to no phase."""
         return time.perf_counter() - self._started - sum(self._seconds.values())
 
     def _charge(self) -> None:

@@ -1,4 +1,4 @@
-"""A fixed piece of work, in torch alone, that tells how fast this machine is just now."""
+"""A fixed piece of work, in torch alone, whose duration shows how fast this machine is at the moment."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ BATCH, CHANNELS, SIZE, LAYERS, ROUNDS = 64, 32, 16, 4, 5
 
 
 def yardstick(device: torch.device) -> list[float]:
-    """Seconds of each of five training steps of four 3×3 convolutions with batch norm, fp32, after one unmeasured.
+    """Return the seconds of five training steps of four 3×3 convolutions with batch norm, fp32, after an untimed one.
 
-    It draws no random number and must never change: seconds in its units can be compared between runs.
+    No random number is drawn. The work must never change, so that times in units of it can be compared between runs.
     """
     with torch.device("meta"):
         pairs = [(nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1), nn.BatchNorm2d(CHANNELS)) for _ in range(LAYERS)]

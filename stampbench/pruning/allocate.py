@@ -1,4 +1,4 @@
-"""From scores to a plan that meets the budget: never above it, and as close below it as the ranking allows."""
+"""The allocation of a budget by scores: never above the budget, and as close below it as the ranking allows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from stampbench.pruning.resources.base import Pricing
 
 @dataclass(frozen=True)
 class Allocation:
-    """Kept channels of each group, what they cost, what of the budget is left, and the groups held by the floor."""
+    """The kept channels of each group, bool (width,), their cost, the rest of the budget, and the groups at the floor.
+
+    `used` and `unused` are in the pricing's unit. A group in `floored` keeps as few channels as the floor permits.
+    """
 
     keep: dict[str, Tensor]
     used: int
@@ -28,9 +31,9 @@ def allocate(
 ) -> Allocation:
     """Keep the best-scored channels of all groups together while their cost fits `budget`, in the pricing's unit.
 
-    `scores` holds a finite float (width,) per group; higher is kept; ties go to the earlier group and channel. Widths
-    are multiples of `round_to` (or the dense width); every group keeps one channel or the share `floor`, so rounded
-    up. What is left unused is less than the next `round_to` channels in rank would cost.
+    `scores` holds a finite float (width,) per group; the highest are kept; ties go to the earlier group and channel.
+    Widths are multiples of `round_to`, or the dense width. Every group keeps at least one channel and the share
+    `floor`, rounded up to such a width. The unused budget is less than the next `round_to` channels in rank would cost.
 
     Raises `BudgetError` if even the floors exceed the budget, ValueError for missing, misshapen or non-finite scores.
     """
@@ -62,7 +65,7 @@ def allocate(
 
 
 def allocate_weights(scores: Mapping[str, Tensor], keep: float, uniform: bool = False) -> dict[str, Tensor]:
-    """Bool masks of exactly ⌊keep × weights⌋ weights: the best-scored of all parameters together.
+    """Return bool masks that keep exactly ⌊keep × weights⌋ weights: the best-scored of all parameters together.
 
     With `uniform`, weights are ranked within their parameter. Ties go to the earlier parameter and weight.
     """
@@ -75,7 +78,7 @@ def allocate_weights(scores: Mapping[str, Tensor], keep: float, uniform: bool = 
 
 
 def fractional_ranks(scores: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Each channel's rank within its group as a fraction, best = 1: makes a global ranking prune uniformly."""
+    """Return each channel's rank within its group as a fraction, best = 1; ranked globally, they prune uniformly."""
     ranks = {}
     for name, score in scores.items():
         order = score.argsort(descending=True, stable=True)
@@ -86,7 +89,7 @@ def fractional_ranks(scores: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _largest(fits: Callable[[int], bool], most: int) -> int:
-    """The largest count in [0, most] that fits, for a predicate that holds at 0 and is monotone."""
+    """Return the largest count in [0, most] that fits, for a predicate that is monotone and holds at 0."""
     low, high = 0, most
     while low < high:
         middle = (low + high + 1) // 2
@@ -103,7 +106,7 @@ def _rounded_up(count: int, width: int, round_to: int) -> int:
 
 
 def _top(values: Tensor, count: int) -> Tensor:
-    """Indices of the `count` largest values, ties to the earlier; a threshold is cheaper than sorting all."""
+    """Return the indices of the `count` largest values; ties go to the earlier. A threshold is cheaper than a sort."""
     if count == 0:
         return torch.empty(0, dtype=torch.int64)
     threshold = values.kthvalue(len(values) - count + 1).values

@@ -38,6 +38,7 @@ class ScoringBatches:
         return self.task.input_size
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield one pass over the images."""
         train = self.task.train
         order = torch.randperm(len(train), generator=self.context.generator("scoring-batches"))
         for start in range(0, len(order), SCORING_BATCH):
@@ -47,13 +48,13 @@ class ScoringBatches:
 
 
 def plan_by_scores(method: SaliencyMethod, network: nn.Module, task: Task, budget: Budget, context: Context) -> Plan:
-    """Keep the channels, or for a budget of weights the single weights, that the method scores highest."""
+    """Return the plan that keeps the highest scored channels or, for a budget of weights, single weights."""
     make = weight_plan if budget.resource == WEIGHTS else channel_plan
     return make(method, network, task, budget, context)
 
 
 def channel_plan(method: SaliencyMethod, network: nn.Module, task: Task, budget: Budget, context: Context) -> Plan:
-    """Scores channels, ranks them within groups or across, keeps the best that fit; round by round."""
+    """Score channels, rank them within groups or across all, and keep the best that fit, round by round."""
     size, batches = task.input_size, ScoringBatches(task, context)
     groups = channel_groups(network, size)
     pricing = context.resource.pricing(CostModel.of(network, groups, size))
@@ -70,7 +71,7 @@ def channel_plan(method: SaliencyMethod, network: nn.Module, task: Task, budget:
 
 
 def weight_plan(method: SaliencyMethod, network: nn.Module, task: Task, budget: Budget, context: Context) -> Plan:
-    """Scores single weights and keeps the best, all layers together or each for itself; round by round."""
+    """Score single weights and keep the best, of all layers together or of each layer, round by round."""
     batches = ScoringBatches(task, context)
     masks = {name: torch.ones(w.shape, dtype=torch.bool) for name, w in prunable_weights(network).items()}
     current = copy.deepcopy(network)
@@ -86,12 +87,12 @@ def weight_plan(method: SaliencyMethod, network: nn.Module, task: Task, budget: 
 
 
 def schedule(keep: float, rounds: int) -> list[float]:
-    """The share kept after each round: keep^(k / n), k = 1 … n (Tanaka et al., arXiv 2006.05467, algorithm 1)."""
+    """Return the share kept after each round k = 1 … n: keep^(k / n) (Tanaka et al., arXiv 2006.05467, algorithm 1)."""
     return [keep ** (k / rounds) for k in range(1, rounds)] + [keep]
 
 
 def _on_all_channels(scores: Mapping[str, Tensor], keep: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Scores of the kept channels, spread over all; those that are gone rank below every other."""
+    """Return the scores of the kept channels at their places among all; removed ones rank below every other."""
     lowest = min(score.min().item() for score in scores.values())
     spread = {}
     for name, kept in keep.items():

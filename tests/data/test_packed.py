@@ -132,7 +132,7 @@ def test_an_interrupted_write_leaves_nothing(mirror, cache, monkeypatch):
         raise OSError("disk full")
 
     monkeypatch.setattr(packed, "save_file", fail)
-    with pytest.raises(UserError, match="cannot be written: disk full; make room"):
+    with pytest.raises(UserError, match="cannot be written: disk full; free some space"):
         packed.load("cifar10")
     assert list((cache / "data").iterdir()) == []
 

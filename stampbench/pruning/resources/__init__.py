@@ -1,1 +1,1 @@
-"""What a budget is a share of: one file per resource, found through `stampbench.registry`."""
+"""The resources that budgets limit: one file per resource, found through `stampbench.registry`."""

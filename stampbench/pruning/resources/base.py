@@ -1,4 +1,4 @@
-"""What a resource is: it prices a network's channel groups, so that plans can be made to meet a budget of it."""
+"""The contract of a resource: it prices a network's channel groups, so that plans can meet a budget of it."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class RelaxedPricing(Protocol):
         ...
 
     def prices(self, widths: Tensor) -> Tensor:
-        """Return ∂cost/∂width of every group, (groups,): what one more channel costs."""
+        """Return ∂cost/∂width of every group, (groups,): the cost of one more channel."""
         ...
 
 
 class Pricing(Protocol):
-    """What one network costs of a resource, as a function of the widths of its channel groups."""
+    """The cost of one network in a resource, as a function of the widths of its channel groups."""
 
     @property
     def widths(self) -> Mapping[str, int]:
@@ -35,7 +35,7 @@ class Pricing(Protocol):
 
     @property
     def label(self) -> str:
-        """What the cost counts, for messages: "MACs"."""
+        """The name, for messages, of the things that the cost counts: "MACs"."""
         ...
 
     def cost(self, widths: Mapping[str, int] | None = None) -> int:
@@ -48,7 +48,7 @@ class Pricing(Protocol):
 
 
 class Resource(ABC):
-    """Something that a network uses and a budget limits. `label` is its name in tables, `unit` that of its amounts."""
+    """A quantity that a network uses and a budget limits. `label` is its name in tables, `unit` that of its amounts."""
 
     name: ClassVar[str]
     label: ClassVar[str]
@@ -56,4 +56,4 @@ class Resource(ABC):
 
     @abstractmethod
     def pricing(self, cost: CostModel) -> Pricing:
-        """Return what the network behind this cost model costs at any widths."""
+        """Return the pricing of the network that this cost model describes."""

@@ -16,7 +16,7 @@ Side = str | int
 
 @dataclass(frozen=True)
 class Polynomial:
-    """Σ coefficient · side · side over `terms`; `widths` are the dense ones, `label` says what the sum counts."""
+    """The sum Σ coefficient · side · side over `terms`; `widths` are the dense ones, `label` says what it counts."""
 
     terms: tuple[tuple[int, Side, Side], ...]
     widths: Mapping[str, int]
