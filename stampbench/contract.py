@@ -158,6 +158,10 @@ class Context(Protocol):
         """The checkpoint in which `prepare` may save its state, and finds the state that a killed run saved."""
         ...
 
+    def now(self) -> float:
+        """Return the seconds on the clock, read once the device has done all that was asked of it."""
+        ...
+
     def phase(self, name: str) -> AbstractContextManager[None]:
         """Charge the seconds spent inside to the named phase; an inner phase pauses the outer one."""
         ...

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -10,7 +9,6 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from stampbench.contract import Artefact, ArtefactSpec, Context, Task
-from stampbench.measure.phases import synchronize
 from stampbench.networks.initial import build
 from stampbench.pruning.groups import Group, channel_groups
 from stampbench.training import Recipe, Trainer
@@ -151,10 +149,8 @@ def train_pruning_net(spec: ArtefactSpec, task: Task, context: Context) -> Artef
     network = RandomWidths(pruning_net, spec.network, task.classes, stream)
     loader = context.loader(task, spec.settings["batch_size"], "pruning-net")
     trainer = Trainer(network, loader, Recipe.of_spec(spec))
-    synchronize(context.device)
-    start = time.perf_counter()
+    start = context.now()
     losses = [trainer.epoch() for _ in range(spec.recipe["epochs"])]
-    synchronize(context.device)
-    seconds = time.perf_counter() - start
+    seconds = context.now() - start
     notes = {"train_loss": losses, "network": spec.network, "width": spec.width}
     return Artefact(pruning_net.state_dict(), seconds, notes)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -129,10 +128,10 @@ def search_plan(
         lambda genome: evaluate_shape(ratios(genome)),
         context.generator("search"),
     )
-    start = time.perf_counter()
+    start = context.now()
     with context.phase("prune/search"):
         winner = search.run()
-    seconds = time.perf_counter() - start
+    seconds = context.now() - start
     allocation = allocate(profile(pricing, ratios(winner)), pricing, limit, context.round_to, context.floor)
     notes = {
         "evaluations": len(search.evaluated),

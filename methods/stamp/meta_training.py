@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +15,6 @@ from torch import Tensor, nn
 from stampbench.contract import Artefact, ArtefactSpec, Context, Task
 from stampbench.data.augmentation import normalise, resize
 from stampbench.measure.cost import CostModel
-from stampbench.measure.phases import synchronize
 from stampbench.networks.initial import build, place
 from stampbench.pruning.allocate import allocate, fractional_ranks
 from stampbench.pruning.cropped import cropped_forward
@@ -99,17 +97,15 @@ def meta_train(
     network.load_state_dict(dict(pretrained.tensors))
     place(network, context.device)
     run = MetaTraining(network, task, options, context)
-    synchronize(context.device)
-    start = time.perf_counter()
+    start = context.now()
     if saved := context.checkpoint.load():
         start -= run.restore(saved)
     while run.steps < options.meta_steps:
         run.step()
         if run.steps % CHECKPOINT_EVERY == 0:
-            context.checkpoint.save(run.state(time.perf_counter() - start))
+            context.checkpoint.save(run.state(context.now() - start))
     recalibrate(run.shared, task, context)
-    synchronize(context.device)
-    return Artefact(run.learned(), time.perf_counter() - start, {"curve": run.curve})
+    return Artefact(run.learned(), context.now() - start, {"curve": run.curve})
 
 
 class MetaTraining:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ from stampbench.contract import Budget, Plan, SaliencyMethod, Task
 from stampbench.data.catalogue import Dataset
 from stampbench.data.loader import EpochLoader, training_batches
 from stampbench.job import WEIGHTS, Job
-from stampbench.measure.phases import PhaseClock
+from stampbench.measure.phases import PhaseClock, synchronize
 from stampbench.pruning.planner import plan_by_scores
 from stampbench.pruning.resources.base import Resource
 from stampbench.running.environment import Environment
@@ -45,6 +46,11 @@ class JobContext:
     def plan_by_scores(self, method: SaliencyMethod, network: nn.Module, task: Task, budget: Budget) -> Plan:
         """Keep what the method scores highest and the budget holds."""
         return plan_by_scores(method, network, task, budget, self)
+
+    def now(self) -> float:
+        """Return the seconds on the clock, read once the device has done all that was asked of it."""
+        synchronize(self.device)
+        return time.perf_counter()
 
     def phase(self, name: str) -> AbstractContextManager[None]:
         """Charge the seconds spent inside to that phase of the job's clock."""

@@ -1,5 +1,6 @@
 """What the conformance suite runs every registered method on."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -43,6 +44,9 @@ class ToyContext:
 
     def plan_by_scores(self, method: SaliencyMethod, network: nn.Module, task: Task, budget: Budget) -> Plan:
         return plan_by_scores(method, network, task, budget, self)
+
+    def now(self) -> float:
+        return time.perf_counter()
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
