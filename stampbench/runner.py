@@ -64,7 +64,7 @@ class Speeds(Protocol):
 
 
 @dataclass(frozen=True)
-class Bench:
+class Workplace:
     """What jobs run on: speeds measured before, the artefacts, the user's own datasets, a device, who watches.
 
     `executor` is the name of what runs them; `exclusive` says whether a job has the machine to itself.
@@ -105,20 +105,20 @@ class JobContext:
         return self.clock.phase(name)
 
 
-def run(job: Job, bench: Bench) -> Record:
+def run(job: Job, workplace: Workplace) -> Record:
     """Runs a job. Whatever goes wrong in it becomes a failed record; only `UserError` is raised."""
     configure(job)
     try:
-        return _run(job, bench)
+        return _run(job, workplace)
     except UserError:
         raise
     except Exception as error:
-        return failed(job, reason(error), bench)
+        return failed(job, reason(error), workplace)
 
 
-def failed(job: Job, why: str, bench: Bench) -> Record:
+def failed(job: Job, why: str, workplace: Workplace) -> Record:
     """The record of a job that has no result."""
-    made = provenance(bench.device, job.protocol.precision, bench.executor, bench.exclusive)
+    made = provenance(workplace.device, job.protocol.precision, workplace.executor, workplace.exclusive)
     return Record(key=job.key, job=job, status="failed", reason=why, provenance=made)
 
 
@@ -141,17 +141,17 @@ def configure(job: Job) -> None:
     torch.backends.cuda.enable_mem_efficient_sdp(not strict)
 
 
-def _run(job: Job, bench: Bench) -> Record:
-    protocol, device = job.protocol, bench.device
+def _run(job: Job, workplace: Workplace) -> Record:
+    protocol, device = job.protocol, workplace.device
     method = method_of(job)
-    uses, artefacts = prepare(job, bench)
+    uses, artefacts = prepare(job, workplace)
 
     memory.reset_peak(device)
     clock = PhaseClock(device)
-    dataset = catalogue.resolve(job.target, bench.custom)
-    context = _context(job, dataset, job.seed, clock, bench, job.key)
+    dataset = catalogue.resolve(job.target, workplace.custom)
+    context = _context(job, dataset, job.seed, clock, workplace, job.key)
     with clock.phase("data"):
-        data = packed.load(job.target, bench.custom)
+        data = packed.load(job.target, workplace.custom)
         # Drawn by the artefact seed: a target-pretrained start has trained on these images and on no others.
         split_seed = seeding.artefact_seed(job.seed)
         task, split_digest = make_task(
@@ -176,7 +176,7 @@ def _run(job: Job, bench: Bench) -> Record:
         trainer,
         lambda: evaluation_batches(task.validation, dataset, task.mean, task.std, EVALUATION_BATCH),
         clock,
-        lambda epoch, loss, top1: bench.observer.epoch(job.label, epoch, protocol.epochs, loss, top1),
+        lambda epoch, loss, top1: workplace.observer.epoch(job.label, epoch, protocol.epochs, loss, top1),
     )
     gpu = gpu_state(device)
     with clock.phase("yardstick"):
@@ -201,7 +201,7 @@ def _run(job: Job, bench: Bench) -> Record:
         peak_memory_mib=peak,
         gpu=gpu,
         yardstick=before + after,
-        speed=_measured_speed(job, task, costs.widths, cost.widths, bench),
+        speed=_measured_speed(job, task, costs.widths, cost.widths, workplace),
         artefacts=uses,
         digests=digests | loader.digests() | {"split": split_digest},
         data={
@@ -216,7 +216,7 @@ def _run(job: Job, bench: Bench) -> Record:
             )
         },
         notes=dict(plan.notes),
-        provenance=provenance(device, protocol.precision, bench.executor, bench.exclusive),
+        provenance=provenance(device, protocol.precision, workplace.executor, workplace.exclusive),
     )
 
 
@@ -226,30 +226,30 @@ def method_of(job: Job) -> Method:
     return found(found.Options.model_validate(job.options))
 
 
-def _context(job: Job, dataset: Dataset, seed: int, clock: PhaseClock, bench: Bench, name: str) -> JobContext:
-    protocol, checkpoint = job.protocol, _checkpoint(bench, name)
+def _context(job: Job, dataset: Dataset, seed: int, clock: PhaseClock, workplace: Workplace, name: str) -> JobContext:
+    protocol, checkpoint = job.protocol, _checkpoint(workplace, name)
     shape = (protocol.precision, protocol.round_to, protocol.floor)
-    return JobContext(bench.device, *shape, dataset, seed, clock, checkpoint)
+    return JobContext(workplace.device, *shape, dataset, seed, clock, checkpoint)
 
 
-def _checkpoint(bench: Bench, name: str) -> Checkpoint:
-    return Checkpoint(bench.artefacts.cache / "checkpoints" / f"{name}.safetensors")
+def _checkpoint(workplace: Workplace, name: str) -> Checkpoint:
+    return Checkpoint(workplace.artefacts.cache / "checkpoints" / f"{name}.safetensors")
 
 
-def prepare(job: Job, bench: Bench, last: str | None = None) -> tuple[list[ArtefactUse], dict[str, Artefact]]:
+def prepare(job: Job, workplace: Workplace, last: str | None = None) -> tuple[list[ArtefactUse], dict[str, Artefact]]:
     """What the job rests on, by kind, made outside the job's clock where it is missing; up to the digest `last`."""
     method = method_of(job)
     uses: list[ArtefactUse] = []
     artefacts: dict[str, Artefact] = {}
-    for spec in needed_artefacts(job, method, bench.custom, bench.artefacts):
+    for spec in needed_artefacts(job, method, workplace.custom, workplace.artefacts):
         digest = digest_of_spec(spec)
-        made, reused = bench.artefacts.ensure(
+        made, reused = workplace.artefacts.ensure(
             spec,
-            lambda spec=spec: _make(spec, job, method, artefacts, bench),  # type: ignore[misc]
-            provenance(bench.device, job.protocol.precision, bench.executor, bench.exclusive),
+            lambda spec=spec: _make(spec, job, method, artefacts, workplace),  # type: ignore[misc]
+            provenance(workplace.device, job.protocol.precision, workplace.executor, workplace.exclusive),
         )
         artefacts[spec.kind] = made
-        _checkpoint(bench, digest).remove()
+        _checkpoint(workplace, digest).remove()
         uses.append(ArtefactUse(kind=spec.kind, scope=spec.scope, digest=digest, seconds=made.seconds, reused=reused))
         if digest == last:
             break
@@ -279,31 +279,33 @@ def _with_data(spec: ArtefactSpec, custom: Mapping[str, CustomDataset], artefact
     return spec.model_copy(update={"recipe": spec.recipe | {"data": digest}})
 
 
-def _make(spec: ArtefactSpec, job: Job, method: Method, artefacts: Mapping[str, Artefact], bench: Bench) -> Artefact:
+def _make(
+    spec: ArtefactSpec, job: Job, method: Method, artefacts: Mapping[str, Artefact], workplace: Workplace
+) -> Artefact:
     label = f"{spec.kind} {spec.network} × {spec.width:g} on {spec.dataset}, seed {spec.seed}"
-    bench.observer.artefact_started(label)
-    values, dataset = spec.recipe, catalogue.resolve(spec.dataset, bench.custom)
+    workplace.observer.artefact_started(label)
+    values, dataset = spec.recipe, catalogue.resolve(spec.dataset, workplace.custom)
     # A job draws its target's split by its artefact seed, so nothing here has seen its validation images.
     task, _ = make_task(
-        packed.load(spec.dataset, bench.custom),
+        packed.load(spec.dataset, workplace.custom),
         dataset,
         values["images"],
         values["validation_images"],
         spec.seed,
-        bench.device,
+        workplace.device,
     )
     if spec.kind == pretraining.KIND:
         made = pretraining.pretrain(
             spec,
             task,
             dataset,
-            bench.device,
-            lambda epoch, loss, top1: bench.observer.epoch(label, epoch, int(values["epochs"]), loss, top1),
+            workplace.device,
+            lambda epoch, loss, top1: workplace.observer.epoch(label, epoch, int(values["epochs"]), loss, top1),
         )
     else:
-        context = _context(job, dataset, spec.seed, PhaseClock(bench.device), bench, digest_of_spec(spec))
+        context = _context(job, dataset, spec.seed, PhaseClock(workplace.device), workplace, digest_of_spec(spec))
         made = method.prepare(spec, task, artefacts, context)
-    bench.observer.artefact_finished(label)
+    workplace.observer.artefact_finished(label)
     return made
 
 
@@ -413,13 +415,13 @@ def _seconds(clock: PhaseClock, uses: list[ArtefactUse], epochs: list[float]) ->
 
 
 def _measured_speed(
-    job: Job, task: Task, widths: Mapping[str, int], dense_widths: Mapping[str, int], bench: Bench
+    job: Job, task: Task, widths: Mapping[str, int], dense_widths: Mapping[str, int], workplace: Workplace
 ) -> str:
     """The key of the speed at these widths on this device, measured if it has not been."""
     precision = job.protocol.precision
-    key = speed.speed_key(job.network, task.classes, task.input_size, widths, precision, bench.exclusive)
-    if not bench.speeds.has_speed(key):
-        bench.speeds.put_speed(
+    key = speed.speed_key(job.network, task.classes, task.input_size, widths, precision, workplace.exclusive)
+    if not workplace.speeds.has_speed(key):
+        workplace.speeds.put_speed(
             speed.measure(
                 job.network,
                 task.classes,
@@ -427,9 +429,9 @@ def _measured_speed(
                 widths,
                 dense_widths,
                 precision,
-                bench.device,
-                bench.executor,
-                bench.exclusive,
+                workplace.device,
+                workplace.executor,
+                workplace.exclusive,
             )
         )
     return key

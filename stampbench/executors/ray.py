@@ -15,7 +15,7 @@ from pydantic import Field
 
 from stampbench import hardware
 from stampbench.errors import UserError
-from stampbench.executors.base import Executor, bench_of, missing
+from stampbench.executors.base import Executor, missing, workplace_of
 from stampbench.executors.scheduler import Death, Scheduler
 from stampbench.executors.worker import Files, Order, Outcome, WorkerSettings, work
 from stampbench.job import Job
@@ -61,9 +61,9 @@ class Ray(Executor):
         """Run the missing jobs; see `Executor` and `Scheduler.run`. Raises `UserError` also where there is no Ray."""
         waiting = missing(jobs, store, retry)
         observer.suite_started(len(jobs), len(jobs) - len(waiting), seconds_left)
-        bench = bench_of(suite, store, observer, self)
+        workplace = workplace_of(suite, store, observer, self)
         with connected(self.address) as ray:
-            return Scheduler(RayCluster(ray, self.gpus_per_job, observer), bench, store, retry).run(waiting)
+            return Scheduler(RayCluster(ray, self.gpus_per_job, observer), workplace, store, retry).run(waiting)
 
 
 class RayCluster:

@@ -16,7 +16,7 @@ from stampbench.job import Job
 from stampbench.measure.provenance import source_digest
 from stampbench.progress import Observer
 from stampbench.record import Speed
-from stampbench.runner import Bench, prepare, reason
+from stampbench.runner import Workplace, prepare, reason
 from stampbench.runner import run as run_job
 
 Files = Mapping[str, bytes]
@@ -80,18 +80,18 @@ def work(
         return Outcome(refusal="a node of the cluster has other sources of stampbench; install the same on all")
     cache = packed.cache_root() / "artefacts"
     speeds = _Speeds(settings.speeds)
-    bench = Bench(
+    workplace = Workplace(
         speeds, Artefacts(cache, cache), settings.custom, device, observer, settings.executor, settings.exclusive
     )
     try:
         for digest in order.needs:
-            if bench.artefacts.held(digest) is None:
-                bench.artefacts.receive(digest, fetch(digest))
+            if workplace.artefacts.held(digest) is None:
+                workplace.artefacts.receive(digest, fetch(digest))
         if order.artefact is None:
-            record = run_job(order.job, bench)
+            record = run_job(order.job, workplace)
             return Outcome(record.model_dump_json(), [speed.model_dump_json() for speed in speeds.new])
-        prepare(order.job, bench, order.artefact)
-        folder = bench.artefacts.held(order.artefact)
+        prepare(order.job, workplace, order.artefact)
+        folder = workplace.artefacts.held(order.artefact)
         assert folder is not None
         return Outcome(files=files_of(folder))
     except UserError as error:

@@ -16,7 +16,7 @@ from stampbench.executors.scheduler import DEATHS, Death, Scheduler
 from stampbench.executors.worker import Order, Outcome, files_of
 from stampbench.measure.provenance import source_digest
 from stampbench.progress import SilentProgress
-from stampbench.runner import Bench, method_of, needed_artefacts
+from stampbench.runner import Workplace, method_of, needed_artefacts
 from stampbench.store import Store
 from tests import factories
 from tests.tiny import JOBS
@@ -123,8 +123,8 @@ def schedule(tmp_path, store, watcher):
 
     def run(cluster, jobs, retry=False):
         artefacts = Artefacts(store.artefacts, tmp_path / "cache")
-        bench = Bench(store, artefacts, {}, torch.device("cpu"), watcher, "fake", exclusive=False)
-        return {record.key: record for record in Scheduler(cluster, bench, store, retry).run(jobs)}
+        workplace = Workplace(store, artefacts, {}, torch.device("cpu"), watcher, "fake", exclusive=False)
+        return {record.key: record for record in Scheduler(cluster, workplace, store, retry).run(jobs)}
 
     return run
 

@@ -12,7 +12,7 @@ from stampbench import runner, suite
 from stampbench.artefacts import Artefacts
 from stampbench.campaign import suite_path
 from stampbench.progress import SilentProgress
-from stampbench.runner import Bench
+from stampbench.runner import Workplace
 from stampbench.store import Store
 
 
@@ -24,10 +24,10 @@ def test_generated_masks_beat_random_ones_on_held_out_characters(tmp_path, monke
     trained: list[MetaTraining] = []
     learned = MetaTraining.learned
     monkeypatch.setattr(MetaTraining, "learned", lambda run: trained.append(run) or learned(run))
-    bench = Bench(
+    workplace = Workplace(
         Store(tmp_path), Artefacts(tmp_path / "pool", tmp_path / "cache"), {}, torch.device("cpu"), SilentProgress(), ""
     )
-    record = runner.run(job, bench)
+    record = runner.run(job, workplace)
     assert record.status == "done", record.reason
     (meta,) = (use for use in record.artefacts if use.kind == "meta-trained")
     run = trained[-1]
