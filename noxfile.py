@@ -88,11 +88,10 @@ def install_wheel(session: nox.Session, folder: Path, clean: bool) -> Path:
     shutil.rmtree("build", ignore_errors=True)  # files deleted since an older build would go into the wheel
     if not clean:
         prepare(session)
-    builder = sys.executable if clean else str(PYTHON)
-    session.run(builder, "-m", "venv", str(folder / "venv"), external=True)
+    session.run(sys.executable if clean else str(PYTHON), "-m", "venv", str(folder / "venv"), external=True)
     fresh = folder / "venv" / PYTHON.relative_to(ENVIRONMENT)
     build = ["-m", "pip", "wheel", "--quiet", "--no-deps", "-w", str(folder), "."]
-    session.run(builder, *build, *([] if clean else ["--no-build-isolation"]), external=True)
+    session.run(*([str(fresh), *build] if clean else [str(PYTHON), *build, "--no-build-isolation"]), external=True)
     install = ["-m", "pip", "install", "--quiet", *map(str, folder.glob("*.whl"))]
     session.run(str(fresh), *install, *(["-c", "constraints.txt"] if clean else ["--no-deps"]), external=True)
     if not clean:

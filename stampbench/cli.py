@@ -181,8 +181,7 @@ def unpack(
 
     cache = packed.cache_root()
     found = unpacking.unpack(folder, cache, Path())
-    count = len(found.added) + len(found.held)
-    print(f"added {len(found.added)} of {count} datasets and artefacts to {cache}, which held the others")
+    print(f"datasets and artefacts: {len(found.added)} added to {cache}, {len(found.held)} there already")
     print(f"run its jobs: python -m stampbench run {found.suite}")
 
 

@@ -225,7 +225,7 @@ def test_the_command_says_what_to_run(make, capsys):
     with pytest.raises(SystemExit) as stopped:
         cli.main(["unpack", str(source)])
     assert not stopped.value.code
-    assert "added 1 of 1 datasets and artefacts" in (out := capsys.readouterr().out)
+    assert "datasets and artefacts: 1 added to" in (out := capsys.readouterr().out)
     assert "python -m stampbench run tiny.toml" in out
     with pytest.raises(SystemExit) as stopped:
         cli.main(["unpack", "nothing"])
