@@ -187,9 +187,7 @@ def _tiny_splits(path: Path, dataset: Dataset, read: Callable[[str], bytes], nam
     def items(split: str) -> Iterator[Encoded]:
         for name, word in pairs[split]:
             if word not in ranks:
-                raise DataError(
-                    f"{path}: {name} is of class {word!r}, which wnids.txt lacks; put an intact copy there"
-                )
+                raise DataError(f"{path}: {name} is of class {word!r}, which wnids.txt lacks; put an intact copy there")
             yield f"{path}, {name}", read(name), ranks[word]
 
     return collect(items("train"), dataset, str(path)), collect(items("val"), dataset, str(path))
@@ -236,7 +234,8 @@ def _download_aircraft(folder: Path) -> None:
 def extract(archive: Path, folder: Path, most: int) -> None:
     """Extract a tar archive whose content has at most `most` bytes into `folder`.
 
-    Raises `DataError`, before anything is written, for an archive that is larger, damaged, or would write elsewhere.
+    Raises `DataError` for a damaged archive and, before anything is written, for one that is larger or would write
+    outside `folder`.
     """
     try:
         with tarfile.open(archive) as tar:
