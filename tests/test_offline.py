@@ -71,9 +71,9 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "tiny.toml").write_text(SUITE)
     monkeypatch.setenv("STAMPBENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("STAMPBENCH_DATA", raising=False)
-    packed._read.cache_clear()
+    packed.cached_read.cache_clear()
     yield tmp_path
-    packed._read.cache_clear()
+    packed.cached_read.cache_clear()
 
 
 def pack(folder: Path, *more: str) -> Path:
@@ -118,9 +118,9 @@ def test_only_the_images_of_the_jobs_are_packed_and_others_refused(folder, monke
     assert torch.equal(part.train.images[rows], whole.train.images[rows])
     assert torch.equal(part.test.images, whole.test.images)
     assert make_task(part, digits, 200, 60, 0, "cpu")[1] == make_task(whole, digits, 200, 60, 0, "cpu")[1]
-    with pytest.raises(DataError, match="packed here in part"):
+    with pytest.raises(DataError, match="only a part of digits"):
         make_task(part, digits, 200, 60, 1, "cpu")
-    with pytest.raises(DataError, match="only the whole has a digest"):
+    with pytest.raises(DataError, match="verify it on the machine"):
         packed.verify("digits")
     assert {s.name: s.found for s in packed.status()}["digits"] == "cache, in part"
 

@@ -1,1 +1,1 @@
-"""Images: where they are found, how they are packed, drawn, augmented and handed to the networks."""
+"""Images: finding, packing, drawing and augmenting them, and batches of them for the networks."""

@@ -234,7 +234,8 @@ def _download_aircraft(folder: Path) -> None:
 def extract(archive: Path, folder: Path, most: int) -> None:
     """Extract a tar archive whose content has at most `most` bytes into `folder`.
 
-    Raises `DataError`, before anything is written, for an archive that is larger, damaged, or would write elsewhere.
+    Raises `DataError` for a damaged archive and, before anything is written, for one that is larger or would write
+    outside `folder`.
     """
     try:
         with tarfile.open(archive) as tar:

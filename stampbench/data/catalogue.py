@@ -1,4 +1,4 @@
-"""The datasets: what each one is. Imports nothing heavy, so that listing them is instant."""
+"""The catalogue of datasets. It imports nothing heavy, so that they are listed at once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class CustomDataset(BaseModel):
     """A user's own images, declared in a suite as `[datasets.NAME]`.
 
     `path` is a folder tree (`train/<class>/*.png`, `test/<class>/*`) or a folder of `train*.parquet` and
-    `test*.parquet`; images are resized to `size` × `size` pixels. The columns are guessed where not given.
+    `test*.parquet`; images are resized to `size` × `size` pixels. Columns that are not given are guessed.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -36,13 +36,13 @@ class CustomDataset(BaseModel):
 
 @dataclass(frozen=True)
 class Dataset:
-    """What the harness must know of a dataset before it has seen an image.
+    """The facts about a dataset that are known before an image is read.
 
     Images are stored at `pack_size` and enter the network at `input_size` pixels. `classes` and the image
-    counts `full_train`, `full_test` are None where only the data can tell. `source` names the set in the data
-    root, of `source_classes` classes, and `part` the share of them that this dataset is ("" for all).
-    `banner` is the height in pixels of the credits below each original image. `version` rises when the name comes to
-    stand for other images, or they are decoded in another way: records of older versions become stale.
+    counts `full_train`, `full_test` are None where they are known only from the data. `source` names the images in the
+    data root, which have `source_classes` classes; `part` names the share of those classes that belongs to this
+    dataset ("" for all). `banner` is the height in pixels of the credits below each original image. `version` rises
+    when the images, or the way of decoding them, change: records of older versions become stale.
     """
 
     name: str
@@ -77,7 +77,7 @@ def _small(
     source_classes: int | None = None,
     label_columns: tuple[str, ...] = ("label",),
 ) -> Dataset:
-    """A dataset that is packed at the size at which the network sees it."""
+    """Return a dataset that is packed at the size at which it enters the network."""
     return Dataset(
         name,
         description,
@@ -148,9 +148,9 @@ DATASETS: Mapping[str, Dataset] = {
 
 
 def selected_classes(dataset: Dataset) -> tuple[int, ...] | None:
-    """The source's classes that make up `dataset`, ascending, in the order of the new labels; None for all.
+    """Return the source's classes that make up `dataset`, ascending, so that new labels are ranks; None for all.
 
-    The 40 development classes come from the stream ("development-classes", "tinyimagenet", 0).
+    The 40 development classes are drawn from the stream ("development-classes", "tinyimagenet", 0).
     """
     if not dataset.part:
         return None
@@ -165,9 +165,9 @@ def selected_classes(dataset: Dataset) -> tuple[int, ...] | None:
 
 
 def resolve(name: str, custom: Mapping[str, CustomDataset] | None = None) -> Dataset:
-    """The dataset of that name, the user's own ones included.
+    """Return the dataset of that name, from the catalogue or the user's own.
 
-    Raises `DataError` for an unknown name, and for an own dataset named like a known one.
+    Raises `DataError` for an unknown name, and for a user's dataset that has the name of a known one.
     """
     own = custom or {}
     if taken := sorted(own.keys() & DATASETS.keys()):

@@ -1,4 +1,4 @@
-"""From encoded images to the arrays that are packed."""
+"""The decoding of image files into the arrays that are packed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Encoded = tuple[str, bytes | Path, int]
 
 
 def decode(image: bytes | Path, dataset: Dataset, where: str) -> np.ndarray:
-    """One image as uint8 (pack_size, pack_size, 3): its banner cut off, squeezed to a square.
+    """Return one image as uint8 (pack_size, pack_size, 3), with its banner cut off and resized to a square.
 
     Raises `DataError`, naming `where` it came from, if it cannot be decoded.
     """
@@ -41,33 +41,33 @@ def decode(image: bytes | Path, dataset: Dataset, where: str) -> np.ndarray:
 
 
 def collect(items: Iterable[Encoded], dataset: Dataset, where: str) -> Split:
-    """Decodes (place, encoded image, label) triples into one split, in their order.
+    """Decode (origin, encoded image, label) triples into one split, in their order.
 
-    Only the dataset's share of its source's classes is kept, labelled anew from 0. Raises `DataError` if
-    nothing is left, if an image cannot be decoded, or if a label is no class of the source.
+    Only the dataset's share of its source's classes is kept, labelled anew from 0. Raises `DataError` if no image is
+    left, if an image cannot be decoded, or if a label is no class of the source.
     """
     chosen = selected_classes(dataset)
     relabel = None if chosen is None else {old: new for new, old in enumerate(chosen)}
     pixels, labels = [], []
-    for place, image, label in items:
-        check_label(label, dataset.source_classes, place)
+    for origin, image, label in items:
+        check_label(label, dataset.source_classes, origin)
         if relabel is None or label in relabel:
-            pixels.append(decode(image, dataset, place))
+            pixels.append(decode(image, dataset, origin))
             labels.append(label if relabel is None else relabel[label])
     if not labels:
-        raise DataError(f"{where}: no images of {dataset.name} in it; replace it with an intact copy")
+        raise DataError(f"{where}: it holds no images of {dataset.name}; replace it with an intact copy")
     return split_of(np.stack(pixels).transpose(0, 3, 1, 2), labels)
 
 
 def check_label(label: int, classes: int | None, where: str) -> None:
-    """Raises `DataError` unless 0 <= label < classes (where the number of classes is known)."""
+    """Raise `DataError` unless 0 <= label < classes; without `classes`, unless 0 <= label."""
     if label < 0 or (classes is not None and label >= classes):
         known = f"0 to {classes - 1}" if classes else "0 and above"
-        raise DataError(f"{where}: label {label} is out of range ({known}); the file is not what it should be")
+        raise DataError(f"{where}: label {label} is out of range ({known}); replace the file with an intact copy")
 
 
 def split_of(images: np.ndarray, labels: Iterable[int] | np.ndarray) -> Split:
-    """A split of contiguous tensors from uint8 (N, 3, H, W) and N integers."""
+    """Return a split of contiguous tensors from images uint8 (N, 3, H, W) and N integer labels."""
     return Split(
         torch.from_numpy(np.array(images, dtype=np.uint8, order="C")),
         torch.from_numpy(np.array(labels, dtype=np.int64)),

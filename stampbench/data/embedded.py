@@ -1,4 +1,4 @@
-"""The pair that needs no download: scikit-learn's digits as target, drawn characters as reference."""
+"""Two datasets that need no download: scikit-learn's digits as target, rendered characters as reference."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _STYLES = {"Sans": "Oblique", "Serif": "Italic", "SansMono": "Oblique"}
 
 
 def read_digits(dataset: Dataset) -> tuple[Split, Split]:
-    """1,797 handwritten digits, 8×8 with values 0 to 16, as three equal channels of the packed size.
+    """Return 1,797 handwritten digits, 8×8 with values 0 to 16, resized, as three equal channels.
 
-    50 images a class are the test split, drawn from the stream ("embedded-split", "digits", 0).
+    The test split is 50 images per class, drawn from the stream ("embedded-split", "digits", 0).
     """
     from sklearn.datasets import load_digits
 
@@ -46,7 +46,7 @@ def read_digits(dataset: Dataset) -> tuple[Split, Split]:
 
 
 def read_glyphs(dataset: Dataset) -> tuple[Split, Split]:
-    """Characters in 12 styles, each image with its own affine map, ink, paper and noise; 3 equal channels.
+    """Render characters in 12 styles, each image with its own affine map, ink, paper and noise, as 3 equal channels.
 
     All randomness is from the stream ("glyphs", "glyphs", 0). The bits depend on the font renderer's version.
     """
@@ -67,7 +67,7 @@ def read_glyphs(dataset: Dataset) -> tuple[Split, Split]:
 
 
 def glyph_classes() -> tuple[str, ...]:
-    """The characters, by code point: letters in all 12 styles, no digit in any guise, no two that look alike.
+    """Return the characters by code point: letters in all 12 styles, no digit in any script, no two that look alike.
 
     Raises `DataError` if the fonts hold too few of them.
     """
@@ -83,7 +83,9 @@ def glyph_classes() -> tuple[str, ...]:
                 seen.add(picture)
                 chosen.append(character)
     if len(chosen) < GLYPH_CLASSES:
-        raise DataError(f"matplotlib's fonts hold only {len(chosen)} characters; reinstall matplotlib")
+        raise DataError(
+            f"matplotlib's fonts hold only {len(chosen)} of {GLYPH_CLASSES} characters; reinstall matplotlib"
+        )
     return tuple(chosen)
 
 
@@ -116,16 +118,16 @@ def _characters(font: Path) -> set[str]:
 
 
 def _draw(character: str, font: ImageFont.FreeTypeFont) -> np.ndarray:
-    """The character in white on black, uint8 (64, 64), its bounding box in the middle."""
+    """Draw the character in white on black, uint8 (64, 64), with its bounding box in the middle."""
     canvas = Image.new("L", (_CANVAS, _CANVAS))
     left, top, right, bottom = font.getbbox(character)
-    place = ((_CANVAS - left - right) / 2, (_CANVAS - top - bottom) / 2)
-    ImageDraw.Draw(canvas).text(place, character, fill=255, font=font)
+    corner = ((_CANVAS - left - right) / 2, (_CANVAS - top - bottom) / 2)
+    ImageDraw.Draw(canvas).text(corner, character, fill=255, font=font)
     return np.asarray(canvas)
 
 
 def _affine_maps(draws: np.ndarray) -> np.ndarray:
-    """Rows of PIL's inverse maps (N, 6) from draws in [-1, 1): rotation, two scales, shear, two shifts."""
+    """Return PIL's inverse maps (N, 6) from draws (N, 6) in [-1, 1): rotation, two scales, shear, two shifts."""
     angle = np.deg2rad(15 * draws[:, 0])
     scale_x, scale_y = np.exp(0.2 * draws[:, 1]), np.exp(0.2 * draws[:, 2])
     shear, shift = 0.2 * draws[:, 3], 5 * draws[:, 4:6]
@@ -144,7 +146,7 @@ def _warp(canvas: np.ndarray, inverse: np.ndarray, size: int) -> np.ndarray:
 
 
 def _print(pixels: np.ndarray, stream: np.random.Generator) -> np.ndarray:
-    """Varies ink and paper by image and adds noise by pixel, uint8 in and out (N, H, W)."""
+    """Vary ink and paper by image and add noise by pixel, from and to uint8 (N, H, W)."""
     ink = stream.integers(160, 256, (len(pixels), 1, 1))
     paper = stream.integers(0, 40, (len(pixels), 1, 1))
     noise = stream.integers(-16, 17, pixels.shape)

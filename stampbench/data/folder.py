@@ -11,14 +11,14 @@ from stampbench.errors import DataError
 
 
 def has_tree(root: Path) -> bool:
-    """Whether the folder has a `train` and a `test` folder."""
+    """Return whether the folder has a `train` and a `test` folder."""
     return (root / "train").is_dir() and (root / "test").is_dir()
 
 
 def read_tree(root: Path, dataset: Dataset) -> tuple[Split, Split]:
-    """Both splits; labels are the ranks of the sorted names of the class folders.
+    """Read both splits; a label is the rank of the class folder's name among all names.
 
-    Raises `DataError` for a class without images, classes not in both splits, an undecodable image.
+    Raises `DataError` for a class without images, for classes not in both splits, and for an undecodable image.
     """
     from torchvision.datasets import ImageFolder
 

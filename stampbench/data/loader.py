@@ -1,4 +1,4 @@
-"""Batches of a split that lives on the device: no workers, no copies from the host within an epoch."""
+"""Batches of a split that is kept on the device, so that no workers and no copies from the host are needed."""
 
 from __future__ import annotations
 
@@ -16,10 +16,9 @@ Batch = tuple[Tensor, Tensor]
 
 
 class EpochLoader:
-    """Shuffled, augmented, normalised training batches, with a digest of every permutation and draw so far.
+    """A loader of shuffled, augmented, normalised training batches that digests every permutation and draw.
 
-    `order` and `draws` are CPU generators, so that every device sees the same draws. The last partial batch
-    of an epoch is dropped if there is a full one.
+    The last partial batch of an epoch is dropped if there is a full one.
     """
 
     def __init__(
@@ -32,9 +31,10 @@ class EpochLoader:
         order: torch.Generator,
         draws: torch.Generator,
     ) -> None:
+        """Load from `split`; `order` and `draws` are CPU generators, so that every device sees the same draws."""
         self._split = split
         self._augmentation = Augmentation(dataset.crop, dataset.input_size, dataset.flip)
-        # Made once: a step that copied them to the device would wait for it.
+        # Made only once, because every copy to the device would make a step wait.
         self._affine = channel_affine(mean, std, split.images.device)
         self._batch_size = batch_size
         self._order, self._draws = order, draws
@@ -42,21 +42,21 @@ class EpochLoader:
 
     @property
     def image_size(self) -> int:
-        """Pixels along a side of the images it yields."""
+        """The number of pixels along a side of the images in a batch."""
         return self._augmentation.size
 
     def __len__(self) -> int:
-        """Batches an epoch."""
+        """Return the number of batches per epoch."""
         return max(1, len(self._split) // self._batch_size)
 
     def epoch(self) -> Iterator[Batch]:
-        """The batches of one epoch: images float32 (B, 3, size, size) channels last, labels int64 (B,)."""
+        """Yield the batches of one epoch: images float32 (B, 3, size, size) channels last, labels int64 (B,)."""
         images, labels = self._shuffled()
         for part, target in _batches(images, labels, self._batch_size):
             yield scale_and_shift(part, *self._affine), target
 
     def digests(self) -> dict[str, str]:
-        """Digests, 16 hexadecimal digits each, of the batch order and the augmentation draws so far."""
+        """Return the digests so far, 16 hexadecimal digits each, of the batch order and the augmentation draws."""
         return {"batch_order": self.order_digest.hex(), "augmentation": self.augmentation_digest.hex()}
 
     def _shuffled(self) -> Batch:
@@ -73,7 +73,7 @@ class EpochLoader:
 def training_batches(
     task: Task, dataset: Dataset, batch_size: int, stream: Callable[[str], torch.Generator]
 ) -> EpochLoader:
-    """The loader of a task, from the streams "batch-order" and "augmentation" as `stream` names them."""
+    """Return the loader of a task; `stream` gives its generators for "batch-order" and "augmentation"."""
     order, draws = stream("batch-order"), stream("augmentation")
     return EpochLoader(task.train, dataset, task.mean, task.std, batch_size, order, draws)
 
@@ -81,7 +81,7 @@ def training_batches(
 def evaluation_batches(
     split: Split, dataset: Dataset, mean: Sequence[float], std: Sequence[float], batch_size: int
 ) -> Iterator[Batch]:
-    """All images in order, resized where they are packed larger; batches as those of `EpochLoader.epoch`."""
+    """Yield all images in order, resized to the input size, in batches like those of `EpochLoader.epoch`."""
     affine = channel_affine(mean, std, split.images.device)
     for images, labels in _batches(split.images, split.labels, batch_size):
         yield scale_and_shift(resize(images, dataset.input_size), *affine), labels

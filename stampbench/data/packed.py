@@ -1,4 +1,4 @@
-"""The packed cache: one folder a dataset, of a safetensors file with uint8 images and a JSON manifest."""
+"""The cache of packed datasets: one folder each, with uint8 images in a safetensors file and a JSON manifest."""
 
 from __future__ import annotations
 
@@ -23,16 +23,17 @@ from stampbench.errors import DamagedError, DataError
 from stampbench.files import lock, set_aside, whole_folder
 
 PACKING_VERSION = 1
-Read = TypeVar("Read")
+Content = TypeVar("Content")
 _TENSORS, _MANIFEST = "images.safetensors", "manifest.json"
 
 
 class Manifest(BaseModel):
-    """What a packed dataset holds.
+    """The description of a packed dataset.
 
-    `display_name` is the dataset's plain name only if all its images are there, else it ends in the number of
-    training images. `mean` and `std` are the training images', per channel, in [0, 1]. `digest` is of the
-    decoded arrays, whatever they were decoded from. A `partial` one lacks training images; all else is of the whole.
+    `display_name` is the dataset's name if its source holds all its images; otherwise the number of training images is
+    appended. `mean` and `std` are the training images', per channel, in [0, 1]. `digest` is that of the decoded arrays,
+    whatever they were decoded from. A `partial` dataset lacks training images here; every other field describes the
+    whole.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -54,7 +55,7 @@ class Manifest(BaseModel):
 class PackedDataset:
     """A manifest and its splits, on the CPU: images uint8 (N, 3, size, size), labels int64 (N,).
 
-    Where only part of the training images is held, `held` bool (N,) says which; the others are black.
+    If only a part of the training images is held, `held` bool (N,) says which; the others are black.
     """
 
     manifest: Manifest
@@ -63,16 +64,17 @@ class PackedDataset:
     held: Tensor | None = None
 
     def holds(self, rows: Tensor) -> bool:
-        """Whether these training images are there."""
+        """Return whether all these rows of the training images are held."""
         return self.held is None or bool(self.held[rows].all())
 
 
 @dataclass(frozen=True)
 class Status:
-    """Where a dataset stands: `found` is cache, "cache, in part", archive, parquet, folder, embedded,
-    damaged (the cache: delete `path`) or None. `cached` means packed, and whole.
+    """The place and state of a dataset.
 
-    The counts of images, and the name that tells of them, are known once it is packed.
+    `found` is "cache", "cache, in part", "archive", "parquet", "folder", "embedded", "damaged" (a cache folder `path`
+    to delete) or None. `cached` means that all of it is packed. The counts of images, and a display name that contains
+    them, are known only once it is packed.
     """
 
     name: str
@@ -86,7 +88,7 @@ class Status:
 
 
 def cache_root() -> Path:
-    """The folder for everything that can be made again: `STAMPBENCH_CACHE`, or the user's cache folder."""
+    """Return the folder for everything that can be made again: `STAMPBENCH_CACHE`, or the user's cache folder."""
     if chosen := os.environ.get("STAMPBENCH_CACHE"):
         return Path(chosen)
     import platformdirs
@@ -95,31 +97,34 @@ def cache_root() -> Path:
 
 
 def load(name: str, custom: Mapping[str, CustomDataset] | None = None) -> PackedDataset:
-    """The packed dataset of that name, packed now if its images are found; never downloads.
+    """Return the packed dataset of that name; pack it now if its images are found, but never download.
 
     Packed images that are damaged are set aside and packed anew.
-    Raises `DataError` that says what is missing or damaged and what to run.
+    Raises a `DataError` that says what is missing or damaged and what to run.
     """
-    return _mended(_read, name, custom)
+    return _read_or_repack(cached_read, name, custom)
 
 
 def manifest(name: str, custom: Mapping[str, CustomDataset] | None = None) -> Manifest:
-    """The manifest of what `load` gives, without reading packed images."""
-    return _mended(_manifest, name, custom)
+    """Return the manifest of what `load` returns, without reading packed images."""
+    return _read_or_repack(_manifest, name, custom)
 
 
-def _mended(read: Callable[[Path], Read], name: str, custom: Mapping[str, CustomDataset] | None) -> Read:
-    """Reads a packed folder; a damaged one is set aside and packed anew."""
+def _read_or_repack(
+    reader: Callable[[Path], Content], name: str, custom: Mapping[str, CustomDataset] | None
+) -> Content:
+    """Read a packed folder; set a damaged one aside and pack it anew."""
     try:
-        return read(_packed_folder(name, custom))
+        return reader(_packed_folder(name, custom))
     except DamagedError as error:
-        set_aside(_folder(resolve(name, custom)), error.what)
-        return read(_packed_folder(name, custom))
+        set_aside(folder_of(resolve(name, custom)), error.what)
+        return reader(_packed_folder(name, custom))
 
 
 def _packed_folder(name: str, custom: Mapping[str, CustomDataset] | None) -> Path:
+    """Return the folder of a packed dataset; pack it first if it is not there."""
     dataset = resolve(name, custom)
-    folder = _folder(dataset)
+    folder = folder_of(dataset)
     if (folder / _MANIFEST).is_file():
         return folder
     found = sources.locate(dataset, _downloads())
@@ -131,42 +136,47 @@ def _packed_folder(name: str, custom: Mapping[str, CustomDataset] | None) -> Pat
                 whole = pack(dataset, found)
             except ImportError as error:
                 raise DataError(f"{name}: reading its images needs the package {error.name}; install it") from error
-            _write(whole.manifest, _tensors(whole), folder)
+            write(whole, folder)
     return folder
 
 
 def fetch(name: str, custom: Mapping[str, CustomDataset] | None = None) -> PackedDataset:
-    """Downloads the dataset into the cache unless its images are at hand, and packs it.
+    """Pack the dataset, and before that download it into the cache unless its images are found.
 
     Raises `DataError` if there is nothing to download from, or the download fails its integrity check.
     """
     dataset = resolve(name, custom)
-    if not (_folder(dataset) / _MANIFEST).is_file() and sources.locate(dataset, _downloads()) is None:
+    if not (folder_of(dataset) / _MANIFEST).is_file() and sources.locate(dataset, _downloads()) is None:
         sources.download(dataset, _downloads())
     return load(name, custom)
 
 
 def verify(name: str, custom: Mapping[str, CustomDataset] | None = None) -> Manifest:
-    """Reads the packed arrays and computes their digest anew; raises `DamagedError` if it is not the manifest's."""
+    """Read the packed arrays from the disk and compare their digest with the manifest's; return the manifest.
+
+    Raises `DamagedError` if they differ, and `DataError` if only a part of the dataset is packed.
+    """
     held = manifest(name, custom)
     if held.partial:
-        raise DataError(f"{name} is packed here in part: only the whole has a digest to verify")
-    _read.__wrapped__(_folder(resolve(name, custom)))
+        raise DataError(f"only a part of {name} is packed here; verify it on the machine that packed it from the whole")
+    read(folder_of(resolve(name, custom)))
     return held
 
 
 def status(custom: Mapping[str, CustomDataset] | None = None) -> list[Status]:
-    """Where each dataset stands, without reading an image."""
+    """Return the place and state of each dataset, without reading an image."""
     return [_status(resolve(name, custom)) for name in [*DATASETS, *(custom or {})]]
 
 
 def pack(dataset: Dataset, found: sources.Found) -> PackedDataset:
-    """Reads all images of a source and describes them in a manifest."""
+    """Read all images of a source and describe them in a manifest."""
     train, test = found.read()
     mean, std = channel_statistics(train.images)
     classes = dataset.classes or int(train.labels.max()) + 1
     if int(test.labels.max()) >= classes:
-        raise DataError(f"{found.path}: test label {int(test.labels.max())} never occurs in training; mend it")
+        raise DataError(
+            f"{found.path}: test label {int(test.labels.max())} is above all training labels; correct the labels"
+        )
     complete = dataset.full_train in (None, len(train)) and dataset.full_test in (None, len(test))
     manifest = Manifest(
         name=dataset.name,
@@ -184,18 +194,22 @@ def pack(dataset: Dataset, found: sources.Found) -> PackedDataset:
 
 
 def write_part(name: str, rows: Tensor, root: Path, custom: Mapping[str, CustomDataset] | None = None) -> Path:
-    """Writes the dataset under another cache's root, of its training images only these rows, int64 (n,).
+    """Write the dataset, but only these rows (int64 (n,)) of its training images, under another cache's root.
 
-    Returns the folder. Raises `DataError` for images of the user's own, which are known by their place.
+    Returns the folder. Raises `DataError` for a user's own images, because their path identifies them, and if a row is
+    not held here.
     """
     dataset, whole = resolve(name, custom), load(name, custom)
     if dataset.custom is not None:
-        raise DataError(f"{name}: your own images are packed where they lie; carry the folder {dataset.custom.path}")
+        raise DataError(
+            f"{name}: your own images are packed only on the machine that uses them; copy the folder "
+            f"{dataset.custom.path} there"
+        )
     if not whole.holds(rows):
-        raise DataError(f"{name} is packed here in part, and lacks images that are needed")
-    folder = root / "data" / _folder(dataset).name
+        raise DataError(f"only a part of {name} is packed here, for other jobs; run this where all of it is")
+    folder = root / "data" / folder_of(dataset).name
     if len(rows) == len(whole.train):
-        _write(whole.manifest, _tensors(whole), folder)
+        write(whole, folder)
     else:
         chosen = {"train_images": whole.train.images[rows], "train_rows": rows}
         _write(whole.manifest.model_copy(update={"partial": True}), _tensors(whole) | chosen, folder)
@@ -203,9 +217,9 @@ def write_part(name: str, rows: Tensor, root: Path, custom: Mapping[str, CustomD
 
 
 def channel_statistics(images: Tensor) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
-    """Mean and (population) standard deviation of each channel of uint8 (N, 3, H, W), in [0, 1].
+    """Return mean and (population) standard deviation, in [0, 1], of each channel of uint8 images (N, 3, H, W).
 
-    Computed from the histogram, in integers, so that every machine finds the same.
+    Both are computed from histograms in integers, so that every machine gets the same bits.
     """
     values = torch.arange(256)
     means, deviations = [], []
@@ -226,13 +240,16 @@ def _downloads() -> Path:
     return cache_root() / "downloads"
 
 
-def _folder(dataset: Dataset) -> Path:
-    """Own images are packed again whenever a file among them changes its name, size or time."""
+def folder_of(dataset: Dataset) -> Path:
+    """Return the folder that holds the dataset once it is packed.
+
+    For a user's own images it changes with every file's name, size and time, so that changed images are packed anew.
+    """
     name = dataset.name
     if dataset.custom is not None:
         root = dataset.custom.path
         files = [(str(f.relative_to(root)), f.stat()) for f in sorted(root.rglob("*")) if f.is_file()]
-        listing = [[place, stat.st_size, stat.st_mtime_ns] for place, stat in files]
+        listing = [[path, stat.st_size, stat.st_mtime_ns] for path, stat in files]
         name += "-" + seeding.digest_of_json([dataset.custom.model_dump(mode="json"), listing])
     return cache_root() / "data" / f"{name}-v{PACKING_VERSION}"
 
@@ -240,6 +257,11 @@ def _folder(dataset: Dataset) -> Path:
 def _tensors(packed: PackedDataset) -> dict[str, Tensor]:
     parts = ("images", "labels")
     return {f"{split}_{part}": getattr(getattr(packed, split), part) for split in ("train", "test") for part in parts}
+
+
+def write(packed: PackedDataset, folder: Path) -> None:
+    """Write a packed dataset into a folder, which is whole or absent at any time; an existing one is kept."""
+    _write(packed.manifest, _tensors(packed), folder)
 
 
 def _write(manifest: Manifest, tensors: Mapping[str, Tensor], folder: Path) -> None:
@@ -255,8 +277,11 @@ def _manifest(folder: Path) -> Manifest:
         raise _damaged(folder, f"{_MANIFEST} is not a manifest of this version") from error
 
 
-@lru_cache(maxsize=4)
-def _read(folder: Path) -> PackedDataset:
+def read(folder: Path) -> PackedDataset:
+    """Read a packed folder, and check its shapes and, unless it is partial, its digest.
+
+    Raises `DamagedError` if they are not the manifest's.
+    """
     manifest = _manifest(folder)
     try:
         tensors = load_file(folder / _TENSORS)
@@ -273,8 +298,11 @@ def _read(folder: Path) -> PackedDataset:
     return PackedDataset(manifest, train, test, held)
 
 
+cached_read = lru_cache(maxsize=4)(read)
+
+
 def _spread(tensors: dict[str, Tensor], manifest: Manifest) -> Tensor:
-    """Puts the images held in part at their rows, in place; returns which rows those are, bool (N,)."""
+    """Replace the training images in `tensors` by all N, black where not held, and return which are held, bool (N,)."""
     images, rows = tensors["train_images"], tensors["train_rows"]
     tensors["train_images"] = images.new_zeros(manifest.train, *images.shape[1:]).index_copy_(0, rows, images)
     return torch.zeros(manifest.train, dtype=torch.bool).index_fill_(0, rows, True)
@@ -285,7 +313,7 @@ def _damaged(folder: Path, reason: str) -> DamagedError:
 
 
 def _status(dataset: Dataset) -> Status:
-    folder = _folder(dataset)
+    folder = folder_of(dataset)
     if (folder / _MANIFEST).is_file():
         try:
             held = _manifest(folder)

@@ -1,4 +1,4 @@
-"""The parquet mirror: the layout of the public data hubs."""
+"""Parquet mirrors of datasets, in the layout of the public data hubs."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _SPLITS = {"train": ("train",), "test": ("test", "valid", "val")}
 
 
 def find_parquet(folder: Path, split: str) -> list[Path]:
-    """The files of a split ("train" or "test"; hubs also say "valid"), in order; [] if there are none."""
+    """Return the sorted files of a split, "train" or "test" (or "valid" on some hubs); [] if there are none."""
     for prefix in _SPLITS[split]:
-        for place in (folder, folder / "data"):
-            if files := sorted(place.glob(f"{prefix}*.parquet")):
+        for parent in (folder, folder / "data"):
+            if files := sorted(parent.glob(f"{prefix}*.parquet")):
                 return files
     return []
 
 
 def read_parquet(folder: Path, dataset: Dataset) -> tuple[Split, Split]:
-    """The train and test splits of `dataset`'s source.
+    """Read the train and test splits of `dataset` from the mirror of its source.
 
-    Raises `DataError` for a truncated file, a missing column, a label out of range, an undecodable image.
+    Raises `DataError` for a truncated file, a missing column, a label out of range, or an undecodable image.
     """
     train, test = (find_parquet(folder, split) for split in ("train", "test"))
     return _read(train, dataset, folder), _read(test, dataset, folder)
@@ -40,7 +40,7 @@ def _read(files: Sequence[Path], dataset: Dataset, folder: Path) -> Split:
 
 
 def _rows(file: Path, dataset: Dataset) -> Iterator[Encoded]:
-    # A machine whose data is packed needs no pyarrow.
+    # Imported here, because a machine whose data is packed needs no pyarrow.
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -54,10 +54,14 @@ def _rows(file: Path, dataset: Dataset) -> Iterator[Encoded]:
     blobs, labels = table[image], table[label]
     if pa.types.is_struct(blobs.type):
         if blobs.type.get_field_index("bytes") < 0:
-            raise DataError(f"{file}: column {image!r} has no field 'bytes' with the encoded image")
+            raise DataError(
+                f"{file}: column {image!r} has no field 'bytes' with the encoded image; write the file with that field"
+            )
         blobs = pa.chunked_array([chunk.field("bytes") for chunk in blobs.chunks], pa.binary())
     if not pa.types.is_binary(blobs.type) or not pa.types.is_integer(labels.type):
-        raise DataError(f"{file}: {image!r} must hold encoded images and {label!r} integers")
+        raise DataError(
+            f"{file}: column {image!r} must hold encoded images and column {label!r} integers; write the file so"
+        )
     for row, (blob, value) in enumerate(zip(blobs, labels, strict=True)):
         where = f"{file}, row {row}"
         if not (blob.is_valid and value.is_valid):

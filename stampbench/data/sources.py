@@ -1,4 +1,4 @@
-"""Where a dataset's images are looked for, and in which order."""
+"""The search for a dataset's images: the places, and their order."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from stampbench.errors import DataError
 
 @dataclass(frozen=True)
 class Found:
-    """Images that are at hand: what they are kept as, where (None if embedded), how to read (train, test)."""
+    """Images that were found: the kind of their source, its path (None if embedded), and a reader of (train, test)."""
 
     kind: str
     path: Path | None
@@ -27,32 +27,35 @@ class Found:
 
 
 def data_root() -> Path | None:
-    """The folder with the user's data, `STAMPBENCH_DATA`, which is only ever read; None if it is not set."""
+    """Return the folder of the user's data, `STAMPBENCH_DATA`, or None if it is not set. It is never written."""
     root = os.environ.get("STAMPBENCH_DATA")
     return Path(root) if root else None
 
 
 def locate(dataset: Dataset, downloads: Path) -> Found | None:
-    """The first of: embedded or own images, original archive, parquet mirror; None if there is nothing."""
+    """Return the first that exists of embedded or own images, original archive and parquet mirror, or None.
+
+    Archives and mirrors are looked for in the user's data folder, then in `downloads`.
+    """
     if dataset.source in _EMBEDDED:
         return Found("embedded", None, partial(_EMBEDDED[dataset.source], dataset))
     if dataset.custom is not None:
         return _own(dataset.custom.path, dataset)
-    places = [place for place in (data_root(), downloads) if place is not None]
-    for place in places:
-        if path := find_archive(place, dataset.source):
+    roots = [root for root in (data_root(), downloads) if root is not None]
+    for root in roots:
+        if path := find_archive(root, dataset.source):
             return Found("archive", path, partial(ARCHIVES[dataset.source].read, path, dataset))
-    for place in places:
-        if found := _mirror(place / dataset.source, dataset):
+    for root in roots:
+        if found := _mirror(root / dataset.source, dataset):
             return found
     return None
 
 
 def missing(dataset: Dataset, cache: Path) -> DataError:
-    """The error that says where images were looked for and what to do."""
+    """Return the error that says where images were looked for and what to do."""
     if dataset.custom is not None:
         return DataError(
-            f"{dataset.name}: no images in {dataset.custom.path}; mend its `path` in the suite: it must "
+            f"{dataset.name}: no images in {dataset.custom.path}; correct its `path` in the suite: it must "
             "hold train/<class>/ and test/<class>/ folders of images, or train*.parquet and test*.parquet"
         )
     source = dataset.source
@@ -65,7 +68,7 @@ def missing(dataset: Dataset, cache: Path) -> DataError:
 
 
 def download(dataset: Dataset, downloads: Path) -> None:
-    """Downloads the original archive into its folder under `downloads`; torchvision checks its integrity.
+    """Download the original archive into its folder under `downloads`; torchvision checks its integrity.
 
     Raises `DataError` if there is nothing to download from, or the download fails.
     """

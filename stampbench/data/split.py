@@ -1,4 +1,4 @@
-"""Which images a job trains on, validates on, and is tested on."""
+"""The images that a job trains on, validates on, and is tested on."""
 
 from __future__ import annotations
 
@@ -19,17 +19,16 @@ def make_task(
     seed: int,
     device: torch.device | str,
 ) -> tuple[Task, str]:
-    """Draws a task from the training split by the stream ("split", dataset, seed); it is on the device.
+    """Draw a task from the training split by the stream ("split", dataset, seed), and put it on the device.
 
-    `train_images` counts the validation images too; None takes all there are. Returns the task, its images
-    still at the packed size, and the digest of the drawn indices. Raises `DataError` when more is asked than
-    there is.
+    `train_images` counts the validation images too; None means all. Returns the task, with images at the packed size,
+    and the digest of the drawn rows. Raises `DataError` if there are fewer images, or no training image is left.
     """
     available = len(packed.train)
     total = available if train_images is None else train_images
     name = packed.manifest.display_name
     if total > available:
-        raise DataError(f"{name} has {available} training images, {total} are asked for; lower train_images")
+        raise DataError(f"{name} has {available} training images, but {total} are asked for; lower train_images")
     if not 0 <= validation_images < total:
         raise DataError(
             f"{validation_images} validation images of {total} training images of {name} leave none "
@@ -37,7 +36,9 @@ def make_task(
         )
     drawn = drawn_rows(packed, dataset, train_images, seed)
     if not packed.holds(drawn):
-        raise DataError(f"{name} is packed here in part, for other jobs; pack it again for these, or from its source")
+        raise DataError(
+            f"only a part of {name} is packed here, for other jobs; pack it for these jobs where all of it is"
+        )
     validation, train = drawn[:validation_images], drawn[validation_images:]
     task = Task(
         train=_take(packed.train, train, device),
@@ -51,13 +52,13 @@ def make_task(
 
 
 def drawn_rows(packed: PackedDataset, dataset: Dataset, train_images: int | None, seed: int) -> torch.Tensor:
-    """Rows of the training split that a task of this size and seed is made of, int64, the validation images first."""
+    """Return the rows of the training split that a task of this size and seed draws, int64, validation rows first."""
     stream = seeding.generator("split", dataset.name, seed)
     return torch.randperm(len(packed.train), generator=stream)[:train_images]
 
 
 def test_split(packed: PackedDataset, device: torch.device | str) -> Split:
-    """All test images, on the device."""
+    """Return all test images, on the device."""
     return Split(packed.test.images.to(device), packed.test.labels.to(device))
 
 

@@ -1,4 +1,4 @@
-"""What a job and its method see of a target: images and labels on one device."""
+"""The images and labels of a target that a job and its method use, on one device."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ class Split:
     labels: Tensor
 
     def __len__(self) -> int:
+        """Return the number of images."""
         return len(self.labels)
 
 
 @dataclass(frozen=True)
 class Task:
-    """What a method may see of a target: training and validation images, never the test split.
+    """The part of a target that a method may see: training and validation images, never the test split.
 
     `mean` and `std` are the per-channel statistics, in [0, 1], that normalise its images.
     """

@@ -42,7 +42,7 @@ class PhaseClock:
 
     @property
     def seconds(self) -> dict[str, float]:
-        """The seconds charged to each phase so far, in the order of their first reading."""
+        """The seconds charged to each phase so far, in the order in which the phases began."""
         return dict(self._seconds)
 
     def outside(self) -> float:

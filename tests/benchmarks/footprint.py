@@ -67,10 +67,10 @@ def make(size: int) -> None:
         size=32,
         mean=mean,
         std=std,
-        digest=packed._digest(train, test),
+        digest=seeding.digest_of(train.images, train.labels, test.images, test.labels),
     )
     whole = packed.PackedDataset(manifest, train, test)
-    packed._write(manifest, packed._tensors(whole), packed._folder(DATASET))
+    packed.write(whole, packed.folder_of(DATASET))
 
 
 def measure() -> None:

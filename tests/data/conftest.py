@@ -12,7 +12,7 @@ def places(tmp_path, monkeypatch):
     for name, variable in (("root", "STAMPBENCH_DATA"), ("cache", "STAMPBENCH_CACHE")):
         (tmp_path / name).mkdir()
         monkeypatch.setenv(variable, str(tmp_path / name))
-    packed._read.cache_clear()
+    packed.cached_read.cache_clear()
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ def test_parquet_mirror_round_trip(mirror):
         assert np.array_equal(loaded.train.images.numpy(), chw(images[:20]))
         assert np.array_equal(loaded.train.labels.numpy(), labels[:20])
         assert np.array_equal(loaded.test.images.numpy(), chw(images[20:]))
-        packed._read.cache_clear()
+        packed.cached_read.cache_clear()
     assert loaded.manifest.source == "parquet"
     assert (loaded.manifest.train, loaded.manifest.test, loaded.manifest.classes) == (20, 10, 10)
 
@@ -53,7 +53,7 @@ def test_loading_twice_in_a_process_shares_the_tensors(mirror):
 
 def test_the_packed_cache_needs_no_source(mirror, root):
     packed.load("cifar10")
-    packed._read.cache_clear()
+    packed.cached_read.cache_clear()
     shutil.rmtree(root / "cifar10")
     assert packed.load("cifar10").manifest.train == 20
 
@@ -139,7 +139,7 @@ def test_an_interrupted_write_leaves_nothing(mirror, cache, monkeypatch):
 
 def test_of_two_that_pack_at_once_the_first_wins(mirror, cache):
     first = packed.load("cifar10")
-    packed._write(first.manifest, packed._tensors(first), cache / "data" / "cifar10-v1")
+    packed.write(first, cache / "data" / "cifar10-v1")
     assert [entry.name for entry in (cache / "data").iterdir()] == ["cifar10-v1"]
 
 
@@ -158,7 +158,7 @@ def test_verify_finds_a_changed_pixel(mirror, cache):
 def test_a_damaged_cache_is_set_aside_told_and_packed_anew(mirror, cache, how, read, caplog):
     before = packed.load("cifar10")
     images = before.train.images.clone()  # what is loaded is a map of the file
-    packed._read.cache_clear()
+    packed.cached_read.cache_clear()
     folder = cache / "data" / "cifar10-v1"
     if how == "truncated":
         data = (folder / "images.safetensors").read_bytes()
@@ -182,7 +182,7 @@ def test_a_damaged_cache_is_set_aside_told_and_packed_anew(mirror, cache, how, r
 
 def test_a_damaged_cache_without_its_source_says_what_is_missing(mirror, cache, monkeypatch):
     packed.load("cifar10")
-    packed._read.cache_clear()
+    packed.cached_read.cache_clear()
     (cache / "data" / "cifar10-v1" / "manifest.json").write_text("{")
     monkeypatch.delenv("STAMPBENCH_DATA")
     with pytest.raises(DataError, match="data fetch cifar10"):
@@ -254,7 +254,7 @@ def test_own_parquet_with_named_columns(tmp_path, pixels):
 
 
 def test_own_folder_without_images_is_a_clear_error(tmp_path):
-    with pytest.raises(DataError, match="mend its `path`"):
+    with pytest.raises(DataError, match="correct its `path`"):
         packed.load("mine", {"mine": CustomDataset(path=tmp_path / "nowhere", size=32)})
 
 
