@@ -1,1 +1,1 @@
-"""The pruning methods under comparison: one file or folder each, the algorithm and its card, nothing else."""
+"""The pruning methods under comparison. Each has one file or folder, with its algorithm and its card."""

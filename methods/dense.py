@@ -12,22 +12,23 @@ if TYPE_CHECKING:
 
 
 class Dense(Method):
-    """Keeps every channel."""
+    """A method that keeps every channel."""
 
     name = "dense"
     version = 1
     default_start = Start.RANDOM
     prunes = False
-    card = """The network as it is, trained with the suite's recipe.
+    card = """The dense network is trained with the suite's recipe, and nothing is pruned.
 
-- **Paper**: none; it is what every pruned network is compared with.
-- **Ours**: started from random weights unless the suite says otherwise. Its runs set the learning rate of each start.
+- **Paper**: there is none. Every pruned network is compared with this one.
+- **Our choices**: it starts from random weights unless the suite says otherwise. Its runs set the learning rate of
+  each start.
 """
 
     def plan(
         self, network: nn.Module, task: Task, budget: Budget, artefacts: Mapping[str, Artefact], context: Context
     ) -> Plan:
-        """Every channel of every group."""
+        """Return a plan that keeps every channel of every group."""
         import torch
 
         from stampbench.pruning.groups import channel_groups

@@ -1,4 +1,4 @@
-"""GraSP: keep what carries the gradient's flow."""
+"""GraSP keeps the channels or weights that carry the flow of gradients."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ CHUNK = 128
 
 
 class GraspOptions(Options):
-    """`per_class`: images of each class that are scored; `temperature` divides the logits."""
+    """`per_class` is the number of images of each class that are scored on; `temperature` divides the logits."""
 
     per_class: int = Field(10, ge=1)
     temperature: float = Field(200.0, gt=0)
 
 
 class Grasp(SaliencyMethod):
-    """Gradient signal preservation: what pruning does to ½‖g‖², to first order."""
+    """Gradient signal preservation: scores are the first-order effect of pruning on ½‖g‖²."""
 
     name = "grasp"
     version = 1
@@ -34,21 +34,23 @@ class Grasp(SaliencyMethod):
     needs_data = True
     Options = GraspOptions
     options: GraspOptions
-    card = """Removes first what hurts the flow of gradients least, or helps it most.
+    card = """GraSP removes the channels, or weights, whose loss hurts the flow of gradients least or helps it most.
 
-- **Papers**: Wang et al., GraSP (arXiv 2002.07376): S = -θ ⊙ Hg, the largest removed, ranked over all layers
-  together; 10 images a class; logits divided by 200; batch norm on batch statistics, as in the authors' code.
-- **Ours**: on channels, S is the same first-order change of ½‖g‖² when a coupled group's gate goes from 1 to 0,
-  -∂(½‖g‖²)/∂c with g over the weights of convolutions and linear layers, signed and at the same temperature
-  (Rachwan et al., arXiv 2206.10451, take its absolute value without temperature: `temperature = 1`). The scored
-  weights are the trained ones; the authors draw the linear layers anew. Scores in float32, never in half precision.
-- **Checked against**: central differences of ½‖g‖² along -θ_j e_j and in gates, and of g for Hg, in float64.
+- **Paper**: Wang et al., GraSP (arXiv 2002.07376). The score is S = -θ ⊙ Hg, ranked over all layers together, and
+  the largest scores are removed. It is computed on 10 images per class, with the logits divided by 200. Batch norm
+  uses batch statistics, as in the authors' code.
+- **Our choices**: for channels, S is the same first-order change of ½‖g‖² when the gate of a coupled group goes from
+  1 to 0: -∂(½‖g‖²)/∂c, where g is taken over the weights of convolutions and linear layers. It is signed and uses the
+  same temperature. Rachwan et al. (arXiv 2206.10451) take its absolute value without a temperature, which is
+  `temperature = 1`. The scored weights are the trained ones, whereas the authors draw the linear layers anew. Scores
+  are computed in float32, never in half precision.
+- **Checked against**: central differences of ½‖g‖² along -θ_j e_j and in gates, and of g for Hg, all in float64.
 """
 
     def scores(
         self, network: nn.Module, groups: Sequence[Group], batches: ScoringBatches, context: Context
     ) -> Mapping[str, Tensor]:
-        """∂(½‖g‖²)/∂gate of every channel: what is kept is the largest, as -S."""
+        """Return ∂(½‖g‖²)/∂gate of every channel, which is -S: the largest are kept."""
         import copy
 
         from stampbench.pruning.masks import channel_gates, unit_gates
@@ -59,7 +61,7 @@ class Grasp(SaliencyMethod):
             return flow_derivatives(scored, gates, self._chunks(scored, batches), self.options.temperature)
 
     def weight_scores(self, network: nn.Module, batches: ScoringBatches, context: Context) -> Mapping[str, Tensor]:
-        """θ ⊙ Hg of every weight: what is kept is the largest, as -S."""
+        """Return θ ⊙ Hg of every weight, which is -S: the largest are kept."""
         import copy
 
         from stampbench.pruning.masks import prunable_weights
@@ -73,7 +75,7 @@ class Grasp(SaliencyMethod):
         classes = network.get_submodule("head").out_features
         images, labels = balanced(batches, int(classes), self.options.per_class)  # type: ignore[arg-type]
         if len(labels) == 1:
-            # Batch statistics need two values a channel; a repeated image changes no gradient's direction.
+            # Batch statistics need two values per channel; repeating the image changes no gradient's direction.
             images, labels = images.repeat(2, 1, 1, 1), labels.repeat(2)
         return list(
             zip(
@@ -85,7 +87,7 @@ class Grasp(SaliencyMethod):
 
 
 def balanced(batches: Iterable[tuple[Tensor, Tensor]], classes: int, per_class: int) -> tuple[Tensor, Tensor]:
-    """The first `per_class` images of each class with their labels; fewer where there are fewer."""
+    """Return the first `per_class` images of each class, or all where there are fewer, and their labels."""
     import torch
 
     counts, images, labels = [0] * classes, [], []
@@ -106,10 +108,10 @@ def flow_derivatives(
     chunks: Sequence[tuple[Tensor, Tensor]],
     temperature: float,
 ) -> dict[str, Tensor]:
-    """∂(½‖g‖²)/∂v for every variable, g = ∂L/∂θ over the prunable weights; for v = θ that is Hg.
+    """Return ∂(½‖g‖²)/∂v for every variable v, where g = ∂L/∂θ over the prunable weights; for v = θ it is Hg.
 
-    L is the mean cross-entropy of the logits over `temperature`. The first pass sums g over chunks without a graph, the
-    second combines the total g with each chunk's own.
+    L is the mean cross-entropy of the logits divided by `temperature`. The first pass sums g over the chunks without a
+    graph; the second combines this total with the g of each chunk.
     """
     import torch
     from torch.nn import functional as F

@@ -1,4 +1,4 @@
-"""Magnitude pruning: small filters, or small weights, go."""
+"""Magnitude pruning removes the filters or weights with the smallest norms."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 class MagnitudeOptions(Options):
-    """`scope`: "layer" ranks filters' L1 norms within each group, "global" coupled L2 norms across groups."""
+    """`scope` = "layer" ranks L1 norms of filters within each group, "global" ranks coupled L2 norms across groups."""
 
     scope: Literal["layer", "global"] = "layer"
 
 
 class Magnitude(SaliencyMethod):
-    """Scores are norms of the weights that a channel owns."""
+    """Scores are norms of the weights that belong to a channel."""
 
     name = "magnitude"
     version = 1
@@ -28,46 +28,48 @@ class Magnitude(SaliencyMethod):
     default_start = Start.REFERENCE
     Options = MagnitudeOptions
     options: MagnitudeOptions
-    card = """Channels whose weights are small are removed.
+    card = """Magnitude pruning removes the channels whose weights are small.
 
-- **Papers**: Li et al., Pruning Filters for Efficient ConvNets (arXiv 1608.08710): a filter's L1 norm Σ|w| over
-  (in, k_h, k_w), ranked within its layer. Fang et al., DepGraph (arXiv 2301.12900): the norm over all coupled weights.
-- **Ours**: `scope = "layer"` (default) is Li et al.'s score, summed over the producers of a coupled group, at a
-  uniform share per group in place of their hand-set ratios, and with no layer exempt. `scope = "global"` is the L2
-  norm over the producers' filters and the consumers' slices, divided by its mean over the group, ranked across groups.
-- **Single weights**: |w|, ranked within each layer or, with `scope = "global"`, over all layers (Han et al., arXiv
-  1506.02626).
-- **Starts**: random, target and reference weights are three different baselines; the table names the start.
-- **Checked against**: sums by hand; torch-pruning's group magnitude importance for the ranking within every group;
-  `torch.nn.utils.prune`'s global mask for single weights.
+- **Papers**: Li et al., Pruning Filters for Efficient ConvNets (arXiv 1608.08710), score a filter by its L1 norm Σ|w|
+  over (in, k_h, k_w) and rank it within its layer. Fang et al., DepGraph (arXiv 2301.12900), take the norm over all
+  coupled weights.
+- **Our choices**: `scope = "layer"` (the default) is the score of Li et al., summed over the producers of a coupled
+  group. Every group keeps the same share, in place of their hand-set ratios, and no layer is exempt.
+  `scope = "global"` is the L2 norm over the filters of the producers and the slices of the consumers, divided by its
+  mean over the group and ranked across groups.
+- **Single weights**: the score is |w|, ranked within each layer or, with `scope = "global"`, over all layers (Han et
+  al., arXiv 1506.02626).
+- **Starts**: random, target and reference weights make three different baselines; the table names the start.
+- **Checked against**: sums computed by hand; torch-pruning's group magnitude importance, for the ranking within every
+  group; the global mask of `torch.nn.utils.prune`, for single weights.
 """
 
     @property
     def uniform(self) -> bool:
-        """Whether channels are ranked within their group."""
+        """True if channels are ranked within their group, false if across groups."""
         return self.options.scope == "layer"
 
     def scores(
         self, network: nn.Module, groups: Sequence[Group], batches: ScoringBatches, context: Context
     ) -> Mapping[str, Tensor]:
-        """L1 norms of filters, or normalised L2 norms of coupled weights: float64 (width,) per group."""
+        """Return L1 norms of filters, or normalised L2 norms of coupled weights, as float64 (width,) per group."""
         score = filter_l1_norm if self.uniform else coupled_l2_norm
         return {group.name: score(network, group) for group in groups}
 
     def weight_scores(self, network: nn.Module, batches: ScoringBatches, context: Context) -> Mapping[str, Tensor]:
-        """|w| of every weight."""
+        """Return |w| of every weight."""
         from stampbench.pruning.masks import prunable_weights
 
         return {name: weight.detach().abs() for name, weight in prunable_weights(network).items()}
 
 
 def filter_l1_norm(network: nn.Module, group: Group) -> Tensor:
-    """Σ|w| over (in, k_h, k_w) of each channel's filters, summed over producers (Li et al., section 3.1)."""
+    """Return Σ|w| over (in, k_h, k_w) of each channel's filters, summed over producers (Li et al., section 3.1)."""
     return sum(_weight(network, name).abs().flatten(1).sum(1) for name in group.producers)  # type: ignore[return-value]
 
 
 def coupled_l2_norm(network: nn.Module, group: Group) -> Tensor:
-    """√Σw² over each channel's filters and its consumers' slices, divided by its mean over the group."""
+    """Return √Σw² over each channel's filters and its consumers' slices, divided by its mean over the group."""
     squares = [_weight(network, name).square().flatten(1).sum(1) for name in group.producers]
     squares += [_weight(network, name).square().transpose(0, 1).flatten(1).sum(1) for name in group.consumers]
     norm: Tensor = sum(squares).sqrt()  # type: ignore[union-attr]

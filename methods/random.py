@@ -1,4 +1,4 @@
-"""Random pruning: channels are drawn, not chosen."""
+"""Random pruning keeps channels or weights that are drawn by chance."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class RandomOptions(Options):
-    """`scope`: "layer" keeps about the same share of every group, "global" draws among all channels together."""
+    """`scope` = "layer" keeps about the same share of every group, "global" draws among all channels together."""
 
     scope: Literal["layer", "global"] = "layer"
 
@@ -28,32 +28,32 @@ class Random(SaliencyMethod):
     default_start = Start.REFERENCE
     Options = RandomOptions
     options: RandomOptions
-    card = """Every channel's, or weight's, score is a uniform draw; the best-drawn are kept.
+    card = """Random pruning scores every channel, or weight, by a uniform draw and keeps the highest.
 
-- **Papers**: the control of Frankle et al. (arXiv 2009.08576) and Su et al. (arXiv 2009.11094). Random pruning with
-  good layer ratios matches pruning at initialisation (Liu et al., arXiv 2202.02643).
-- **Ours**: whole coupled groups, or single weights. `scope = "layer"` (default) keeps about the same share of every
-  group or parameter, `"global"` ranks the draws of all together; the two are different baselines.
-- **Checked against**: uniformity of the kept channels over many draws (chi-square). Draws are real numbers, not ranks:
-  ranks broke another library's global baseline.
+- **Papers**: this is the control of Frankle et al. (arXiv 2009.08576) and Su et al. (arXiv 2009.11094). Random pruning
+  with good layer ratios matches pruning at initialisation (Liu et al., arXiv 2202.02643).
+- **Our choices**: whole coupled groups, or single weights, are drawn. `scope = "layer"` (the default) keeps about the
+  same share of every group or parameter; `scope = "global"` ranks all draws together. The two are different baselines.
+  Draws are real numbers, not ranks, because ranks broke the global baseline of another library.
+- **Checked against**: uniformity of the kept channels over many draws (chi-square).
 """
 
     @property
     def uniform(self) -> bool:
-        """Whether channels are ranked within their group."""
+        """True if channels are ranked within their group, false if across groups."""
         return self.options.scope == "layer"
 
     def scores(
         self, network: nn.Module, groups: Sequence[Group], batches: ScoringBatches, context: Context
     ) -> Mapping[str, Tensor]:
-        """Draws, float64 (width,), from the stream "random-scores"."""
+        """Return draws from the stream "random-scores", float64 (width,) per group."""
         import torch
 
         stream = context.generator("random-scores")
         return {g.name: torch.rand(g.width, generator=stream, dtype=torch.float64) for g in groups}
 
     def weight_scores(self, network: nn.Module, batches: ScoringBatches, context: Context) -> Mapping[str, Tensor]:
-        """Draws, float64, from the stream "random-scores"."""
+        """Return draws from the stream "random-scores", float64, one per weight."""
         import torch
 
         from stampbench.pruning.masks import prunable_weights

@@ -1,4 +1,4 @@
-"""SNIP: keep what the loss is most sensitive to."""
+"""SNIP keeps the channels or weights that the loss is most sensitive to."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class SnipOptions(Options):
-    """`batches`: mini-batches of 128 images that the loss is summed over; `rounds`: 1 is one shot, more iterate."""
+    """`batches` of 128 images are scored on; with `rounds` = 1 the scores are computed once, with more repeatedly."""
 
     batches: int = Field(1, ge=1)
     rounds: int = Field(1, ge=1)
@@ -33,25 +33,26 @@ class Snip(SaliencyMethod):
     needs_data = True
     Options = SnipOptions
     options: SnipOptions
-    card = """Keeps the channels, or weights, that the loss is most sensitive to.
+    card = """SNIP keeps the channels, or weights, that the loss is most sensitive to.
 
-- **Papers**: Lee et al., SNIP (arXiv 1810.02340): |∂L/∂c_j| at c = 1, which is |w_j · ∂L/∂w_j|, ranked over all
-  layers together, on one mini-batch of 128, batch norm in inference mode as in the authors' code. `rounds` > 1 is
-  the iterative version (de Jorge et al., arXiv 2006.09081).
-- **Ours**: on channels, c is a gate per coupled group, after batch norm (as Verdenius et al., arXiv 2006.00896, gate
-  features). The scored weights are the trained ones: the authors draw them anew. Biases are not pruned.
+- **Papers**: Lee et al., SNIP (arXiv 1810.02340). The score is |∂L/∂c_j| at c = 1, which is |w_j · ∂L/∂w_j|, ranked
+  over all layers together. It is computed on one mini-batch of 128, with batch norm in inference mode, as in the
+  authors' code. `rounds` > 1 is the iterative version (de Jorge et al., arXiv 2006.09081).
+- **Our choices**: for channels, c is a gate per coupled group, placed after batch norm; Verdenius et al. (arXiv
+  2006.00896) gate features likewise. The scored weights are the trained ones, whereas the authors draw them anew.
+  Biases are not pruned.
 - **Checked against**: central differences of the loss in gates and in weights, in float64.
 """
 
     @property
     def rounds(self) -> int:
-        """Scoring rounds."""
+        """The number of scoring rounds."""
         return self.options.rounds
 
     def scores(
         self, network: nn.Module, groups: Sequence[Group], batches: ScoringBatches, context: Context
     ) -> Mapping[str, Tensor]:
-        """|∂L/∂gate| of every channel."""
+        """Return |∂L/∂gate| of every channel."""
         from stampbench.pruning.masks import channel_gates, unit_gates
 
         gates = unit_gates(network, groups)
@@ -60,7 +61,7 @@ class Snip(SaliencyMethod):
         return {name: gradient.abs() for name, gradient in gradients.items()}
 
     def weight_scores(self, network: nn.Module, batches: ScoringBatches, context: Context) -> Mapping[str, Tensor]:
-        """|w · ∂L/∂w| of every weight."""
+        """Return |w · ∂L/∂w| of every weight."""
         from stampbench.pruning.masks import prunable_weights
 
         weights = prunable_weights(network)
@@ -71,7 +72,7 @@ class Snip(SaliencyMethod):
 def loss_gradients(
     network: nn.Module, variables: Mapping[str, Tensor], batches: Iterable[tuple[Tensor, Tensor]]
 ) -> dict[str, Tensor]:
-    """∂L/∂v for every variable, L the cross-entropy summed over batches, in eval mode."""
+    """Return ∂L/∂v for every variable v, in eval mode; L is the sum of the mean cross-entropies of the batches."""
     import torch
     from torch.nn import functional as F
 

@@ -1,4 +1,4 @@
-"""SynFlow: keep what synaptic strength flows through, without looking at data."""
+"""SynFlow keeps the channels or weights that synaptic strength flows through, without looking at data."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class SynflowOptions(Options):
-    """`rounds`: scoring rounds of the exponential schedule."""
+    """`rounds` is the number of scoring rounds of the exponential schedule."""
 
     rounds: int = Field(100, ge=1)
 
@@ -30,26 +30,27 @@ class Synflow(SaliencyMethod):
     default_start = Start.RANDOM
     Options = SynflowOptions
     options: SynflowOptions
-    card = """Keeps the channels, or weights, that an all-ones input reaches the output through.
+    card = """SynFlow keeps the channels, or weights, through which an all-ones input reaches the output.
 
-- **Papers**: Tanaka et al., SynFlow (arXiv 2006.05467, algorithm 1): R = 1ᵀ f(1; |θ|), S = θ ⊙ ∂R/∂θ, 100 rounds of an
-  exponential schedule, ranked over all layers together; data-free, eval mode, here in float64.
-- **Ours**: batch norm is made neutral for scoring (scale 1, shift 0, mean 0, variance 1), which it is at random
-  initialisation; a pretrained one would take a mean away and break the argument of positive flow. On channels, S is
-  ∂R/∂gate of the coupled group at gate 1, which is the flow through the group.
-- **Checked against**: conservation of the summed scores from layer to layer, positivity, and no layer collapse at 10³ ×
-  where one-shot magnitude collapses.
+- **Paper**: Tanaka et al., SynFlow (arXiv 2006.05467, algorithm 1). With R = 1ᵀ f(1; |θ|), the score is S = θ ⊙ ∂R/∂θ,
+  ranked over all layers together in 100 rounds of an exponential schedule. No data is read, and the network is in eval
+  mode.
+- **Our choices**: scores are computed in float64. Batch norm is made neutral for scoring (scale 1, shift 0, mean 0,
+  variance 1), as it is at random initialisation; a pretrained batch norm would subtract a mean and break the argument
+  of positive flow. For channels, S is ∂R/∂gate of the coupled group at gate 1, which is the flow through the group.
+- **Checked against**: conservation of the summed scores from layer to layer; scores that are nowhere negative; no
+  layer collapse at a compression of 10³, where one-shot magnitude collapses.
 """
 
     @property
     def rounds(self) -> int:
-        """Scoring rounds."""
+        """The number of scoring rounds."""
         return self.options.rounds
 
     def scores(
         self, network: nn.Module, groups: Sequence[Group], batches: ScoringBatches, context: Context
     ) -> Mapping[str, Tensor]:
-        """∂R/∂gate of every channel, float64, ≥ 0."""
+        """Return ∂R/∂gate of every channel, float64, ≥ 0."""
         from stampbench.pruning.masks import channel_gates, unit_gates
 
         positive = positive_copy(network)
@@ -58,7 +59,7 @@ class Synflow(SaliencyMethod):
             return flow_gradients(positive, gates, batches.input_size)
 
     def weight_scores(self, network: nn.Module, batches: ScoringBatches, context: Context) -> Mapping[str, Tensor]:
-        """|θ| ⊙ ∂R/∂|θ| of every weight, float64, ≥ 0."""
+        """Return |θ| ⊙ ∂R/∂|θ| of every weight, float64, ≥ 0."""
         from stampbench.pruning.masks import prunable_weights
 
         positive = positive_copy(network)
@@ -68,7 +69,7 @@ class Synflow(SaliencyMethod):
 
 
 def positive_copy(network: nn.Module) -> nn.Module:
-    """A float64 copy in eval mode with every weight positive and every batch norm neutral."""
+    """Return a float64 copy in eval mode, with every weight made positive and every batch norm neutral."""
     import copy
 
     import torch
@@ -85,7 +86,7 @@ def positive_copy(network: nn.Module) -> nn.Module:
 
 
 def flow_gradients(network: nn.Module, variables: Mapping[str, Tensor], input_size: int) -> dict[str, Tensor]:
-    """∂R/∂v for every variable, R the sum of the outputs for one image of ones."""
+    """Return ∂R/∂v for every variable v, where R is the sum of the outputs for one image of ones."""
     import torch
 
     like = next(network.parameters())

@@ -1,4 +1,4 @@
-"""Another method's mask on meta-trained weights: the control that holds the weights fixed and varies the mask."""
+"""Transplant puts another method's mask on meta-trained weights: a control that varies only the mask."""
 
 from __future__ import annotations
 
@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 
 
 class TransplantOptions(MetaOptions):
-    """`mask` is the method whose mask it is, with its `options`; `weights` are STAMP's, or those meta-trained under
-    random masks as often and at the same budgets; `adaptation_steps` is STAMP's S.
+    """The options of the control.
+
+    `mask` names the method that makes the mask, and `options` are that method's. `weights` are STAMP's, or those that
+    were meta-trained under random masks for as many steps and at the same budgets. `adaptation_steps` is STAMP's S.
     """
 
     mask: str = "dense"
@@ -32,12 +34,12 @@ class TransplantOptions(MetaOptions):
     @field_validator("options")
     @classmethod
     def _filled(cls, options: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
-        """Spells out the method's options, so that a change of a default changes the job."""
+        """Fill in the method's defaults, so that a change of a default changes the job."""
         kind: type[Method] = registry.METHODS.load(info.data["mask"])
         return kind.Options.model_validate(options).model_dump(mode="json")
 
     def chosen(self) -> dict[str, Any]:
-        """Of the method's options those that it would name."""
+        """Return the options that differ from their defaults, with `options` reduced likewise to what differs."""
         kind: type[Method] = registry.METHODS.load(self.mask)
         inner = kind.Options.model_validate(self.options).chosen()
         outer = {name: value for name, value in super().chosen().items() if name != "options"}
@@ -45,7 +47,7 @@ class TransplantOptions(MetaOptions):
 
 
 class Transplant(Method):
-    """A method's mask on weights that are not its own."""
+    """A method's mask on weights that the method did not make."""
 
     name = "transplant"
     version = 1
@@ -53,16 +55,17 @@ class Transplant(Method):
     default_start = Start.REFERENCE
     Options = TransplantOptions
     options: TransplantOptions
-    card = """Another method's mask on meta-trained weights: only the mask differs from STAMP's on the same weights.
+    card = """Transplant puts another method's mask on meta-trained weights, so that only the mask differs from STAMP's.
 
-- **Ours** throughout. The weights get the start's head. A mask that reads data is scored after S steps of weights and
-  head on the dense network; then, for every mask, the weights go S steps under it, as STAMP's go under its own, on the
-  same batches.
+- **Paper**: there is none; this control is the project's own.
+- **Our choices**: the weights get the start's head. If a mask reads data, weights and head are first trained for S
+  steps as a dense network, and the mask is scored after that. Then the weights are trained for S steps under the mask,
+  whichever it is, as STAMP's are under its own mask and on the same batches.
 """
 
     @classmethod
     def version_with(cls, options: TransplantOptions) -> str:
-        """Return its own version with that of the method whose mask it is, and of STAMP, which makes the weights."""
+        """Return the versions of this method, of the one that makes the mask, and of STAMP, which makes the weights."""
         inner: type[Method] = registry.METHODS.load(options.mask)
         within = inner.version_with(inner.Options.model_validate(options.options))
         return f"{cls.version} ({options.mask} {within}, {Stamp.name} {Stamp.version})"
@@ -73,7 +76,7 @@ class Transplant(Method):
         return options.mask
 
     def artefacts(self, job: Job) -> list[ArtefactSpec]:
-        """The weights."""
+        """Return the specification of the meta-trained weights."""
         return [meta_spec(job, self._kind, self.options)]
 
     @property
@@ -81,7 +84,7 @@ class Transplant(Method):
         return META_TRAINED if self.options.weights == "stamp" else RANDOM_MASKS
 
     def prepare(self, spec: ArtefactSpec, task: Task, artefacts: Mapping[str, Artefact], context: Context) -> Artefact:
-        """Meta-trains, as STAMP does."""
+        """Meta-train as STAMP does."""
         from .stamp.meta_training import meta_train
 
         return meta_train(spec, task, artefacts["pretrained"], meta_options(spec), context)
@@ -89,7 +92,7 @@ class Transplant(Method):
     def plan(
         self, network: nn.Module, task: Task, budget: Budget, artefacts: Mapping[str, Artefact], context: Context
     ) -> Plan:
-        """The method's mask, and the weights adapted under it."""
+        """Return the method's mask, and the weights adapted under it."""
         import torch
 
         from .stamp.adaptation import body, descend, load_into, under_mask

@@ -1,4 +1,4 @@
-"""MetaPruning: search the widths with a network that generates weights for any of them."""
+"""MetaPruning searches the widths of all groups, with a network that generates weights for any widths."""
 
 from __future__ import annotations
 
@@ -29,8 +29,11 @@ KIND = "pruning-net"
 
 
 class MetaPruningOptions(Options):
-    """The paper's search by default. `epochs` train the PruningNet; `window` is the width of the MAC window below
-    the budget, as its share; `recalibration` counts the batches that batch norm's statistics are computed on."""
+    """The options of the search; the defaults are the paper's.
+
+    `epochs` are those of the PruningNet's training; `window` is the width of the MAC window below the budget, as a
+    share of the budget; `recalibration` is the number of batches that batch norm's statistics are computed on.
+    """
 
     epochs: int = Field(32, ge=1)
     population: int = Field(50, ge=2)
@@ -44,7 +47,7 @@ class MetaPruningOptions(Options):
 
 
 class MetaPruning(Method):
-    """A PruningNet ranks shapes, an evolutionary search picks one, which is trained from fresh weights."""
+    """A PruningNet ranks shapes, an evolutionary search picks one, and the winner is trained from fresh weights."""
 
     name = "metapruning"
     version = 1
@@ -53,27 +56,28 @@ class MetaPruning(Method):
     needs_data = True
     Options = MetaPruningOptions
     options: MetaPruningOptions
-    card = """Searches the widths of all groups; the winner is trained from fresh weights.
+    card = """MetaPruning searches the widths of all groups and trains the winning shape from fresh weights.
 
-- **Paper**: Liu et al., MetaPruning (arXiv 1903.10258). A PruningNet generates each layer's weights from width ratios
-  through 32 hidden units, cropped to the leading channels; 31 ratios 0.10, 0.13 … 1.00, random ones at every training
-  step; evolutionary search (50 candidates, the best 10 breed, 25 mutations, 25 crossovers, 20 iterations) with the
-  MAC window as hard constraint; fitness is accuracy on held-out training images after batch norm's recalibration.
-- **Ours**: VGG-19 and ResNet-18 (the paper has ResNet-50 and MobileNets): a layer's MLP reads the ratios of the groups
-  that it reads and writes; the head is learned and cropped. Generated weights start at Kaiming's scale; the first
-  epoch is warm-up. Batch norm keeps no statistics per ratio, as recalibration replaces them. A random candidate's
-  ratios lie below a random bound, or small budgets would reject nearly all. The winner's proportions are scaled up
-  until they fill the budget.
-- **Checked against**: cropped against full weights; an enumerated optimum; statistics computed directly.
+- **Paper**: Liu et al., MetaPruning (arXiv 1903.10258). A PruningNet generates the weights of each layer from width
+  ratios through 32 hidden units; the weights are cropped to the leading channels. There are 31 ratios, 0.10, 0.13 …
+  1.00, drawn at random at every training step. An evolutionary search (50 candidates, of which the best 10 breed, 25
+  mutations, 25 crossovers, 20 iterations) has the MAC window as a hard constraint. Fitness is the accuracy on held-out
+  training images after batch norm is recalibrated.
+- **Our choices**: the networks are VGG-19 and ResNet-18, where the paper has ResNet-50 and MobileNets. The MLP of a
+  layer takes the ratios of the groups that the layer reads and writes; the head is learned and cropped. Generated
+  weights start at Kaiming's scale, and the first epoch is a warm-up. Batch norm keeps no statistics per ratio, because
+  recalibration replaces them. The ratios of a random candidate lie below a random bound; otherwise small budgets would
+  reject nearly all candidates. The winner's proportions are scaled up until they fill the budget.
+- **Checked against**: cropped weights against full ones; an optimum found by enumeration; statistics computed directly.
 """
 
     def artefacts(self, job: Job) -> list[ArtefactSpec]:
-        """The PruningNet, trained on the target: one, however long its winner is trained."""
+        """Return the specification of the one PruningNet, which does not depend on how long the winner is trained."""
         made = {"method_version": self.version, "warmup_epochs": 1.0}
         return [ArtefactSpec.of(job, KIND, "target", self.options.epochs, **made)]
 
     def prepare(self, spec: ArtefactSpec, task: Task, artefacts: Mapping[str, Artefact], context: Context) -> Artefact:
-        """Trains a PruningNet; its tensors are the state dict."""
+        """Train a PruningNet on the target; the artefact's tensors are its state dict."""
         from .pruning_net import train_pruning_net
 
         return train_pruning_net(spec, task, context)
@@ -81,7 +85,7 @@ class MetaPruning(Method):
     def plan(
         self, network: nn.Module, task: Task, budget: Budget, artefacts: Mapping[str, Artefact], context: Context
     ) -> Plan:
-        """The winning shape, scaled to fill the budget, with fresh weights."""
+        """Return the winning shape, scaled to fill the budget, with fresh weights."""
         from .search import search_plan
 
         keep, notes = search_plan(self.options, network, task, budget, artefacts[KIND], context)

@@ -1,4 +1,4 @@
-"""The PruningNet: weights for any widths, generated from the width ratios (Liu et al., arXiv 1903.10258)."""
+"""The PruningNet, which generates weights for any widths from the width ratios (Liu et al., arXiv 1903.10258)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ HIDDEN = 32
 
 
 class PruningNet(nn.Module):
-    """For every convolution an MLP, ratios of its groups → 32 → ReLU → the full weight, cropped to leading channels."""
+    """A generator of weights for every convolution, and the weights of the head.
+
+    A convolution has an MLP: ratios of its groups → 32 hidden units → ReLU → the full weight, which is then cropped to
+    the leading channels.
+    """
 
     def __init__(self, network: nn.Module, groups: Sequence[Group]) -> None:
         super().__init__()
@@ -34,7 +38,7 @@ class PruningNet(nn.Module):
         self.head_weight, self.head_bias = (nn.Parameter(torch.empty(p.shape)) for p in (head.weight, head.bias))
 
     def initialise(self, stream: torch.Generator) -> None:
-        """Generated weights start at Kaiming's scale (fan-out), nine tenths of them whatever the ratios."""
+        """Draw weights so that generated ones have Kaiming's scale (fan-out), nine tenths of it whatever the ratios."""
         for name, shape in self.convolutions.items():
             generator = self.generators[key(name)]
             hidden, last = generator.get_submodule("0"), generator.get_submodule("2")
@@ -48,7 +52,7 @@ class PruningNet(nn.Module):
         nn.init.zeros_(self.head_bias)
 
     def forward(self, ratios: Mapping[str, float]) -> dict[str, Tensor]:
-        """Weights of every convolution and of the head, by parameter name, for the widths of these ratios."""
+        """Return the weights of every convolution and of the head at these ratios, by parameter name."""
         widths = self.widths(ratios)
         weights = {}
         for name, shape in self.convolutions.items():
@@ -61,7 +65,7 @@ class PruningNet(nn.Module):
         return weights | {"head.weight": self.head_weight[:, :columns], "head.bias": self.head_bias}
 
     def widths(self, ratios: Mapping[str, float]) -> dict[str, int]:
-        """The widths that the ratios stand for, at least one channel each."""
+        """Return the width of every group at these ratios, at least one channel each."""
         return {name: max(1, round(ratios[name] * width)) for name, width in self.dense.items()}
 
     def _inputs(self, name: str, ratios: Mapping[str, float]) -> list[float]:
@@ -74,26 +78,26 @@ class PruningNet(nn.Module):
 
 
 class Generated:
-    """A network of given widths that runs on generated weights; its batch norms scale and shift by nothing."""
+    """A network of given widths that runs on generated weights; its batch norms neither scale nor shift."""
 
     def __init__(self, name: str, classes: int, widths: Mapping[str, int], weights: Mapping[str, Tensor]) -> None:
         self.network = build(name, classes, 1.0, widths).requires_grad_(False)
         for module in self.network.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.reset_parameters()
-                # None makes the running statistics plain means over the batches seen.
+                # Without a momentum the running statistics are plain means over the batches.
                 module.momentum = None
         device = next(iter(weights.values())).device
         self.network.to(device)
         self._weights = dict(weights)
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Logits (N, classes)."""
+        """Return logits (N, classes) of float32 images (N, 3, H, W)."""
         logits: Tensor = functional_call(self.network, self._weights, (images,))
         return logits
 
     def recalibrate(self, batches: Sequence[Tensor]) -> None:
-        """Replaces batch norm's statistics by the means of those of these batches, then sets eval mode."""
+        """Replace batch norm's statistics by their means over these batches, then set eval mode."""
         self.network.train()
         for module in self.network.modules():
             if isinstance(module, nn.BatchNorm2d):
@@ -104,7 +108,7 @@ class Generated:
 
 
 class RandomWidths(nn.Module):
-    """What the trainer trains: at every forward pass all groups get random ratios, and weights to match."""
+    """The module that is trained: each forward pass draws ratios for all groups and generates weights for them."""
 
     def __init__(self, pruning_net: PruningNet, name: str, classes: int, stream: torch.Generator) -> None:
         super().__init__()
@@ -112,7 +116,7 @@ class RandomWidths(nn.Module):
         self._name, self._classes, self._stream = name, classes, stream
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits (N, classes) of the network of random widths, with statistics of this batch."""
+        """Return logits (N, classes) of a network of random widths; batch norm uses the statistics of this batch."""
         groups = list(self.pruning_net.dense)
         drawn = torch.randint(len(RATIOS), (len(groups),), generator=self._stream).tolist()
         ratios = {group: RATIOS[index] for group, index in zip(groups, drawn, strict=True)}
@@ -123,12 +127,12 @@ class RandomWidths(nn.Module):
 
 
 def key(name: str) -> str:
-    """A module name as a key of `nn.ModuleDict`, which allows no dots."""
+    """Return a module's name as a key of `nn.ModuleDict`, which allows no dots."""
     return name.replace(".", "/")
 
 
 def blank(name: str, classes: int, width: float, input_size: int) -> PruningNet:
-    """A PruningNet for that network, its weights undefined: call `initialise`, or load a state dict."""
+    """Return a PruningNet for that network with undefined weights: call `initialise`, or load a state dict."""
     network = build(name, classes, width)
     with torch.no_grad():
         for tensor in network.state_dict().values():
@@ -141,7 +145,7 @@ def blank(name: str, classes: int, width: float, input_size: int) -> PruningNet:
 
 
 def train_pruning_net(spec: ArtefactSpec, task: Task, context: Context) -> Artefact:
-    """Trains a PruningNet on the task with random widths at each step, by the spec's recipe."""
+    """Train a PruningNet on the task with random widths at each step, by the recipe of the specification."""
     pruning_net = blank(spec.network, task.classes, spec.width, task.input_size)
     pruning_net.initialise(context.generator("pruning-net/initial-weights"))
     pruning_net.to(context.device)

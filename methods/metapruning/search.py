@@ -24,13 +24,16 @@ if TYPE_CHECKING:
 
 Genome = tuple[int, ...]
 MOST_REJECTIONS = 20_000
-# The first population, then as many new candidates in each of the other iterations.
+# The paper evaluates 50 candidates at first, and 50 new ones in each of the 19 other iterations.
 PAPER_EVALUATIONS = 50 + 19 * 50
 PAPER_SEARCH = "50 candidates, 20 iterations; its PruningNet trains for a quarter of the usual epochs"
 
 
 class Search:
-    """Genomes are indices into the ratios, one a group. `fitness` is evaluated once a genome; higher is better."""
+    """An evolutionary search over genomes.
+
+    A genome has one index into the ratios per group. `fitness` is evaluated once per genome; higher is better.
+    """
 
     def __init__(
         self,
@@ -45,7 +48,7 @@ class Search:
         self._stream = stream
 
     def run(self) -> Genome:
-        """The best genome found. Raises `BudgetError` if none that is feasible can be drawn."""
+        """Return the best genome found. Raise `BudgetError` if no feasible genome can be drawn."""
         options = self.options
         candidates = self._fill([])
         for iteration in range(options.iterations):
@@ -60,11 +63,11 @@ class Search:
         return self.best(1)[0]
 
     def best(self, count: int) -> list[Genome]:
-        """The fittest genomes so far, the best first; ties to the earlier."""
+        """Return the fittest genomes so far, the best first; of equals, the earlier comes first."""
         return sorted(self.evaluated, key=lambda genome: -self.evaluated[genome])[:count]
 
     def _fill(self, candidates: list[Genome]) -> list[Genome]:
-        """Random genomes until the population is full."""
+        """Return the candidates with random genomes added until the population is full."""
         missing = self.options.population - len(candidates)
         drawn = self._attempts(missing, self._random)
         if not candidates and not drawn:
@@ -72,7 +75,7 @@ class Search:
         return candidates + drawn
 
     def _attempts(self, count: int, draw: Callable[[], Genome]) -> list[Genome]:
-        """`count` new feasible genomes by rejection; fewer if they cannot be had."""
+        """Return `count` new feasible genomes, drawn by rejection, or fewer if too many draws are rejected."""
         found: list[Genome] = []
         for _ in range(MOST_REJECTIONS):
             if len(found) >= count:
@@ -106,7 +109,7 @@ class Search:
 def search_plan(
     options: MetaPruningOptions, network: nn.Module, task: Task, budget: Budget, made: Artefact, context: Context
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Channels to keep, and what the search did: evaluations, their seconds, the winner's ratios and fitness."""
+    """Return the channels to keep, and notes: evaluations, seconds for each, the winner's ratios and fitness."""
     groups = channel_groups(network, task.input_size)
     pricing = context.resource.pricing(CostModel.of(network, groups, task.input_size))
     names, limit = list(pricing.widths), math.floor(budget.keep * pricing.cost())
@@ -146,7 +149,7 @@ def search_plan(
 
 
 def profile(pricing: Pricing, ratios: dict[str, float]) -> dict[str, Tensor]:
-    """Scores that keep leading channels of every group in proportion to its ratio, however many the budget allows."""
+    """Return scores that keep leading channels of every group in proportion to its ratio, whatever the budget."""
     return {
         name: -torch.arange(1, width + 1, dtype=torch.float64) / (ratios[name] * width)
         for name, width in pricing.widths.items()
@@ -156,7 +159,10 @@ def profile(pricing: Pricing, ratios: dict[str, float]) -> dict[str, Tensor]:
 def fitness_on_validation(
     pruning_net: PruningNet, name: str, task: Task, recalibration: int, context: Context
 ) -> Callable[[dict[str, float]], float]:
-    """Top-1 on the task's validation images, after recalibrating batch norm on training batches, in float32."""
+    """Return a function from ratios to top-1 on the validation images, in float32, after batch norm is recalibrated.
+
+    Recalibration is on the first `recalibration` training batches.
+    """
     calibration = [images for images, _ in ScoringBatches(task, context)][:recalibration]
     held_out = [
         (normalise(resize(images, task.input_size), task.mean, task.std), labels)

@@ -1,4 +1,4 @@
-"""STAMP: set-based task-adaptive meta-pruning, the method under test."""
+"""STAMP is set-based task-adaptive meta-pruning, the method under test."""
 
 from __future__ import annotations
 
@@ -20,8 +20,11 @@ OTHER_SET = "set"
 
 
 class MetaOptions(Options):
-    """How the generator is meta-trained. `inner_steps` is K, 0 trains jointly; `shared` says whether the weights move;
-    `masks` whose masks they meet; `static` takes the set inputs away."""
+    """The options of meta-training.
+
+    `inner_steps` is K; with 0, weights and generator take one joint step. `shared` says whether the weights are updated
+    too, and `masks` which masks they are trained under. `static` takes the set inputs away.
+    """
 
     meta_steps: int = Field(3000, ge=1)
     inner_steps: int = Field(0, ge=0)
@@ -31,11 +34,13 @@ class MetaOptions(Options):
 
 
 class StampOptions(MetaOptions):
-    """`adaptation_steps` is S, `sets` how many sets of 64 images are looked at; the rest are controls.
+    """The options of meta-training and adaptation, and controls.
 
-    `weights` are those pruned: STAMP's own, those meta-trained under random masks, or the reference network's.
-    `look_at` is what the set is drawn from: "target", "noise", or a dataset's name; `frozen_mask` adapts the weights
-    alone; `shuffled` permutes every group's logits; `scratch` trains the shape from fresh weights.
+    `adaptation_steps` is S; `sets` is the number of sets of 64 images that the generator reads. The rest are controls.
+    `weights` says which weights are pruned: STAMP's own, those meta-trained under random masks, or the reference
+    network's. `look_at` says what the sets are drawn from: "target", "noise", or the name of a dataset. `frozen_mask`
+    adapts the weights alone; `shuffled` permutes the logits of every group; `scratch` trains the shape from fresh
+    weights.
     """
 
     adaptation_steps: int = Field(8, ge=0)
@@ -56,34 +61,39 @@ class Stamp(Method):
     default_start = Start.REFERENCE
     Options = StampOptions
     options: StampOptions
-    card = """Prunes whole channels of a reference-pretrained network by a mask generated from a set of target images.
+    card = """STAMP prunes channels of a reference-pretrained network by a mask generated from a set of target images.
 
-- **Paper**: set-based task-adaptive meta-pruning (arXiv 2006.12139). Only its abstract is public: a network pretrained
-  on a large reference dataset; a mask that is a function of the target set; a generator meta-learned over different
-  subsets of the reference; adaptation within a few gradient steps; whole channels. No number of it is known.
-- **Ours**, all else. *Set code*: SAB and PMA (Lee et al., arXiv 1810.00825) within each class, then across classes, on
-  the frozen reference network's features. *Generator*: for each channel group one small network, shared by its
-  channels, from the set code, the log budget and seven statistics of the channel over the set (activations, class
-  separability, the gate's gradient under a class-mean head, L1 norm, batch norm's scale) to a score a channel, of mean
-  0 and deviation 1 in its group, and an offset in [-1, 1] for the group. Nothing in it belongs to a channel; untrained
-  it ranks by L1 norm at uniform widths. *Relaxation*: hard masks by one threshold on all logits (score + offset); the
-  scores' gradient is the soft mask's, with the threshold's own derivative on the soft MACs. *Widths*: gate gradients
-  of a group add up to nothing behind a batch norm, so the offsets' gradient is measured, by simultaneous perturbation
-  (Spall 1992) at equal MACs.
-- **Meta-training**: episodes of 5 to 100 random or neighbouring classes, a quarter of them moved to another image
-  domain; budgets log-uniform in [1/32, 1]; first-order steps on query images after K inner ones on support images
-  (K = 0: one joint step of weights and generator). Rates and the masks' noise fall to zero by a cosine. A tenth of the
-  classes is held out, for the learning curve.
-- **Adaptation**: S steps on generator, weights and head together (the offsets stay), then the mask is committed.
-- **Not shown**: task adaptivity. Masks of two targets differ two to five times as much as those of two draws of one,
-  where five was asked for, and another dataset's images or noise in place of the target's own cost no accuracy that
-  eight seeds can show; see FINDINGS.md.
-- **Checked against**: finite differences of threshold, mask and gate gradients; a known slope for the perturbation;
-  permutations of the set; magnitude's ranking before training.
+- **Paper**: set-based task-adaptive meta-pruning (arXiv 2006.12139). Only its abstract is public. It describes a
+  network pretrained on a large reference dataset; a mask that is a function of the target set; a generator
+  meta-learned over different subsets of the reference; adaptation within a few gradient steps; pruning of whole
+  channels. None of its numbers is known.
+- **Our choices** are everything else. *Set code*: SAB and PMA (Lee et al., arXiv 1810.00825) are applied within each
+  class, then across classes, to the features of the frozen reference network. *Generator*: each channel group has one
+  small network, which its channels share. It reads the set code, the log budget and seven statistics of the channel
+  over the set (activations, class separability, the gate's gradient under a class-mean head, L1 norm, batch norm's
+  scale). It returns a score per channel, of mean 0 and deviation 1 in its group, and an offset in [-1, 1] per group. No
+  parameter belongs to a single channel; before training, it ranks by L1 norm at uniform widths. *Relaxation*: one
+  threshold on all logits (score + offset) makes hard masks; the gradient of the scores is that of the soft mask,
+  including the derivative of the threshold under the soft MACs. *Widths*: behind a batch norm, the gate gradients of a
+  group add up to zero, so the gradient of the offsets is measured by simultaneous perturbation (Spall 1992) at equal
+  MACs.
+- **Meta-training**: an episode has 5 to 100 classes, random or neighbouring, and a quarter of the episodes are moved to
+  another image domain. Budgets are log-uniform in [1/32, 1]. First-order steps on query images follow K inner steps on
+  support images (K = 0: one joint step of weights and generator). Learning rates and the noise on the masks fall to
+  zero by a cosine. A tenth of the classes is held out for the learning curve.
+- **Adaptation**: generator, weights and head take S steps together, with the offsets fixed; then the mask is committed.
+- **Not shown**: task adaptivity. Masks of two targets differ two to five times as much as masks of two draws of one
+  target, where a factor of five was asked for. Images of another dataset, or noise, in place of the target's own cost
+  no accuracy that eight seeds can show; see FINDINGS.md.
+- **Checked against**: finite differences of threshold, mask and gate gradients; a known slope, for the perturbation;
+  permutations of the set; magnitude's ranking, before training.
 """
 
     def artefacts(self, job: Job) -> list[ArtefactSpec]:
-        """The meta-trained generator and weights; those trained under random masks where the options ask for them."""
+        """Return the specification of the meta-trained generator and weights, and of what the controls ask for.
+
+        Controls may need weights meta-trained under random masks, or sets of another dataset.
+        """
         specs = [meta_spec(job, META_TRAINED, self.options)]
         if self.options.weights == "random-masks":
             specs.append(meta_spec(job, RANDOM_MASKS, self.options))
@@ -95,7 +105,7 @@ class Stamp(Method):
         return specs
 
     def prepare(self, spec: ArtefactSpec, task: Task, artefacts: Mapping[str, Artefact], context: Context) -> Artefact:
-        """Meta-trains on the reference dataset, from its pretrained network; or draws a set of another target."""
+        """Meta-train on the reference dataset from its pretrained network, or draw sets of another dataset."""
         from .meta_training import meta_train
         from .sets import draw_sets, packed_sets
 
@@ -106,7 +116,7 @@ class Stamp(Method):
     def plan(
         self, network: nn.Module, task: Task, budget: Budget, artefacts: Mapping[str, Artefact], context: Context
     ) -> Plan:
-        """Adapts on the target, then keeps the best channels that fit."""
+        """Adapt on the target, then keep the channels with the largest logits that fit the budget."""
         from .adaptation import adapt, body
 
         sources = {"own": META_TRAINED, "random-masks": RANDOM_MASKS}
@@ -127,16 +137,16 @@ class Stamp(Method):
 
 
 def meta_spec(job: Job, kind: str, options: MetaOptions) -> ArtefactSpec:
-    """Meta-training from the job's reference network: as the options say, or the same under random masks."""
+    """Return the specification of meta-training from the job's reference network; `kind` may ask for random masks."""
     assert job.protocol.reference is not None
     meta = MetaOptions.model_validate({name: getattr(options, name) for name in MetaOptions.model_fields})
     if kind == RANDOM_MASKS:
-        # No generator is trained then, so what it would look like makes no difference.
+        # No generator is trained under random masks, so its options make no difference.
         meta = meta.model_copy(update={"masks": "random", "static": False, "shared": "updated"})
     made = {"method_version": Stamp.version, **meta.chosen()}
     return ArtefactSpec.of(job, kind, "reference", job.protocol.reference.epochs, **made)
 
 
 def meta_options(spec: ArtefactSpec) -> MetaOptions:
-    """The options that a spec was made from."""
+    """Return the options that a specification was made from."""
     return MetaOptions.model_validate({n: value for n, value in spec.recipe.items() if n in MetaOptions.model_fields})

@@ -1,4 +1,4 @@
-"""Adaptation: a few gradient steps on the target, then the mask is committed (DESIGN.md, section 4)."""
+"""Adaptation takes a few gradient steps on the target, then commits the mask (docs/design.md, section 7)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from . import StampOptions
 
 WEIGHT_RATE, MOMENTUM, GENERATOR_RATE = 0.02, 0.9, 1e-3
-# Normalised float32 images (n, 3, H, W) to float32 logits (n, classes).
+# A function from normalised float32 images (n, 3, H, W) to float32 logits (n, classes).
 Forward = Callable[[Tensor], Tensor]
 
 
@@ -46,10 +46,10 @@ def adapt(
     weights: Mapping[str, Tensor],
     context: Context,
 ) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Any]]:
-    """The channels to keep, the adapted state dict of the dense network, and notes.
+    """Return the channels to keep, the adapted state dict of the dense network, and notes.
 
-    `network` is the start: the reference network with the target's head, which looks at the `sets`; `weights` then
-    replace those of its body, unless there are none.
+    `network` is the start: the reference network with the target's head. It makes the features and statistics of the
+    `sets`; then `weights`, if there are any, replace the weights of its body.
     """
     shape = Shape.of(network, task.input_size, context.floor, context.resource)
     generator = load_generator(options, shape, network, made, context)
@@ -80,7 +80,7 @@ def adapt(
 
 
 def under_mask(network: nn.Module, mask: Mask, shape: Shape, context: Context) -> Forward:
-    """The forward pass of the network under a mask that stays."""
+    """Return the forward pass of the network under a fixed mask."""
     placed = {name: kept.to(context.device) for name, kept in mask.items()}
     return lambda images: gated_logits(network, shape.groups, placed, images, context.precision)
 
@@ -93,7 +93,10 @@ def descend(
     context: Context,
     rule: torch.optim.Optimizer | None = None,
 ) -> list[float]:
-    """Steps on the network, as `forward` runs it, and by `rule` on what makes its mask; the loss of each. In place."""
+    """Train the network in place for some steps, and return the loss of each step.
+
+    `forward` runs the network; `rule`, if given, is the optimizer of what generates the mask.
+    """
     if not steps:
         return []
     network.train()
@@ -116,7 +119,7 @@ def descend(
 
 @torch.no_grad()
 def committed(logits: Callable[[], Mapping[str, Tensor]], shape: Shape, budget: Budget, context: Context) -> Allocation:
-    """The allocation of the logits as they are now, without noise."""
+    """Return the allocation under the budget of the present logits, without noise."""
     limit = math.floor(budget.keep * shape.pricing.cost())
     return allocate(logits(), shape.pricing, limit, context.round_to, context.floor)
 
@@ -124,7 +127,7 @@ def committed(logits: Callable[[], Mapping[str, Tensor]], shape: Shape, budget: 
 def load_generator(
     options: StampOptions, shape: Shape, network: nn.Module, made: Artefact, context: Context
 ) -> nn.Module:
-    """The meta-trained generator, on the job's device."""
+    """Return the meta-trained generator on the job's device."""
     head = network.get_submodule("head")
     assert isinstance(head, nn.Linear)
     generator = make_generator(options, shape.groups, head.in_features)
@@ -133,35 +136,35 @@ def load_generator(
 
 
 def load_into(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Loads an artefact's tensors. Raises ValueError, and loads nothing, where it was made for another network."""
+    """Load an artefact's tensors. Raise `ValueError`, and load nothing, if it was made for another network."""
     expected = {name: tensor.shape for name, tensor in module.state_dict().items()}
     found = {name: tensor.shape for name, tensor in tensors.items()}
     differing = [name for name in sorted(expected.keys() | found.keys()) if expected.get(name) != found.get(name)]
     if differing:
         shapes = [list(side.get(differing[0], ["missing"])) for side in (found, expected)]
         raise ValueError(
-            f"the artefact is of another network or width: {differing[0]} is {shapes[0]} in it and {shapes[1]} here, "
-            f"and so for {len(differing) - 1} more; meta-train for this network"
+            f"the artefact was made for another network or width: {differing[0]} has shape {shapes[0]} in it and "
+            f"{shapes[1]} here, and shapes differ for {len(differing) - 1} more; meta-train for this network"
         )
     module.load_state_dict(dict(tensors))
 
 
 def part(made: Artefact, prefix: str) -> dict[str, Tensor]:
-    """The tensors of an artefact under a prefix, without it."""
+    """Return the tensors of an artefact whose names start with a prefix, named without it."""
     return {name.removeprefix(prefix): t for name, t in made.tensors.items() if name.startswith(prefix)}
 
 
 def body(made: Artefact) -> dict[str, Tensor]:
-    """The shared weights of an artefact, without the reference's head."""
+    """Return the shared weights of an artefact, without the reference's head."""
     return {name: t for name, t in part(made, NETWORK).items() if not name.startswith("head.")}
 
 
 def permutations(shape: Shape, context: Context) -> dict[str, Tensor]:
-    """A random order of every group's channels: the widths stay, the choice within a group is chance."""
+    """Return a random order of every group's channels: widths stay, and the choice within a group becomes random."""
     stream = context.generator("stamp/shuffle")
     return {name: torch.randperm(width, generator=stream) for name, width in shape.pricing.widths.items()}
 
 
 def hexadecimal(keep: Mapping[str, Tensor]) -> dict[str, str]:
-    """A plan's masks, the first channel the highest bit: short enough for a record."""
+    """Return a plan's masks as hexadecimal numbers, short enough for a record; the first channel is the highest bit."""
     return {name: f"{int(''.join(str(int(kept)) for kept in mask.tolist()), 2):x}" for name, mask in keep.items()}

@@ -1,4 +1,4 @@
-"""Episodes: subsets of the reference dataset that differ in their classes and in kind (DESIGN.md, section 4.1)."""
+"""Episodes are subsets of the reference dataset that differ in classes and image domain (docs/design.md, section 7)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,11 @@ HELD_OUT = 0.1
 
 @dataclass(frozen=True)
 class Episode:
-    """A subset of the reference dataset: `task.train` holds its images, `classes` (sorted) what they show."""
+    """A subset of the reference dataset.
+
+    `task.train` holds its images, `classes` its classes in ascending order. `keep` is the share of MACs to keep, and
+    `domain` the image domain, a key of `DOMAINS`.
+    """
 
     task: Task
     classes: Tensor
@@ -28,17 +32,19 @@ class Episode:
     domain: str
 
     def positions(self, labels: Tensor) -> Tensor:
-        """Labels of the reference dataset as indices into `classes`."""
+        """Return labels of the reference dataset as indices into `classes`."""
         return torch.searchsorted(self.classes, labels)
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Cross-entropy of the reference's logits (n, all classes), restricted to the episode's classes."""
+        """Return the cross-entropy of logits (n, all reference classes), restricted to the episode's classes."""
         return F.cross_entropy(logits[:, self.classes], self.positions(labels))
 
 
 class Episodes:
-    """Draws episodes from a part of the classes. `neighbours` (classes, classes) lists for each class all classes, the
-    nearest first; `classes` (n,) are those to draw from.
+    """A source of episodes from a part of the classes.
+
+    `neighbours` (classes, classes) lists for each class all classes, the nearest first. Episodes are drawn from
+    `classes` (n,).
     """
 
     def __init__(self, task: Task, neighbours: Tensor, classes: Tensor) -> None:
@@ -48,10 +54,10 @@ class Episodes:
         self._by_class = [(task.train.labels == label).nonzero().flatten() for label in range(task.classes)]
 
     def draw(self, images: int, stream: torch.Generator) -> Episode:
-        """An episode of at most `images` images, drawn without replacement from its classes.
+        """Return an episode of at most `images` images, drawn without replacement from its classes.
 
-        The number of classes and the share of MACs are log-uniform, the classes random or one class's neighbours, the
-        images as they are or, every fourth time, moved to another domain.
+        The number of classes and the share of MACs are log-uniform. The classes are random or the neighbours of one
+        class. In a quarter of the episodes the images are moved to another domain.
         """
         chance = torch.rand(4, generator=stream).tolist()
         most = min(MOST_CLASSES, len(self._classes))
@@ -75,14 +81,14 @@ class Episodes:
 
 
 def parted_classes(present: Tensor, stream: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Classes to meta-train on, and a tenth, at least one, held out; of one class alone both are that class."""
+    """Return classes to meta-train on and held-out ones: a tenth, at least one. A lone class is in both."""
     held_out = max(1, round(HELD_OUT * len(present)))
     order = present[torch.randperm(len(present), generator=stream)]
     return order[held_out:] if len(present) > 1 else order, order[:held_out]
 
 
 def nearest_classes(features: Tensor, labels: Tensor, classes: int) -> Tensor:
-    """For each class all classes by the distance of their mean features (n, d), itself first, (classes, classes)."""
+    """Return for each class all classes by distance between mean features (n, d): itself first, (classes, classes)."""
     means = torch.zeros(classes, features.shape[1]).index_add(0, labels, features)
     means /= torch.bincount(labels, minlength=classes).clamp_min(1)[:, None]
     return torch.cdist(means, means).argsort(dim=1, stable=True)
@@ -114,7 +120,7 @@ def _zoomed(images: Tensor) -> Tensor:
     return _bytes(F.interpolate(middle.float(), size=images.shape[-2:], mode="bilinear", align_corners=False))
 
 
-# Uint8 (n, 3, H, W) to the same. The reference's own images are the first.
+# Functions from uint8 images (n, 3, H, W) to the same; the first leaves the reference's images unchanged.
 DOMAINS: dict[str, Callable[[Tensor], Tensor]] = {
     "plain": lambda images: images,
     "grey": _grey,

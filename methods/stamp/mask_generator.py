@@ -1,4 +1,4 @@
-"""The mask generator: (set code, a group's statistics over the set, the budget) to a logit a channel."""
+"""The mask generator maps the set code, a group's statistics over the set and the budget to a logit per channel."""
 
 from __future__ import annotations
 
@@ -20,29 +20,31 @@ HIDDEN = 64
 
 @dataclass(frozen=True)
 class Logits:
-    """What a generator says of each group: scores (width,) of mean 0 and deviation 1, which order its channels, and
-    of all groups together: offsets (groups,), in [-1, 1], which set their widths against each other.
+    """The output of a generator.
+
+    `scores` (width,) of each group, of mean 0 and deviation 1, order its channels. `offsets` (groups,), in [-1, 1], set
+    the widths of the groups against each other.
     """
 
     scores: Mapping[str, Tensor]
     offsets: Tensor
 
     def sum(self) -> dict[str, Tensor]:
-        """A logit a channel, (width,) for every group; no gradient reaches the offsets through it.
+        """Return a logit per channel, (width,) for every group, through which no gradient reaches the offsets.
 
-        A batch norm takes out any factor common to its channels, so the loss's gradients in a group's gates add up to
-        nothing: they order the channels and are blind to the width.
+        A batch norm takes out any factor common to its channels, so the gradients of the loss in a group's gates add up
+        to zero: they order the channels and are blind to the width.
         """
         fixed = self.offsets.detach()
         return {name: score + fixed[index] for index, (name, score) in enumerate(self.scores.items())}
 
 
 class ChannelLogits(nn.Module):
-    """Scores and offset of one group.
+    """The network that computes the scores and the offset of one group.
 
-    No parameter belongs to a channel: what tells channels apart is their statistics alone. Untrained it ranks by the
-    filters' L1 norms, and all groups alike. Bounded offsets keep every group alive: between about a sixth and five
-    sixths of it at half the channels.
+    No parameter belongs to a channel: only their statistics tell channels apart. Before training, it ranks by the L1
+    norms of the filters and treats all groups alike. Bounded offsets keep every group alive: with half of all channels
+    kept, a group keeps between about a sixth and five sixths of its own.
     """
 
     def __init__(self) -> None:
@@ -54,14 +56,14 @@ class ChannelLogits(nn.Module):
         self.offset = nn.Linear(HIDDEN, 1)
 
     def forward(self, statistics: Tensor, conditions: Tensor) -> tuple[Tensor, Tensor]:
-        """Statistics (width, 7) and conditions (code + 2 + 7,) to scores (width,) and an offset (1,)."""
+        """Return scores (width,) and an offset (1,) from statistics (width, 7) and conditions (code + 2 + 7,)."""
         conditioned = self.conditions(conditions)
         score = self.direct(statistics) + self.score(torch.relu(self.channel(statistics) + conditioned))
         return standardise(score[:, 0]), torch.tanh(self.offset(torch.relu(conditioned)))
 
 
 class MaskGenerator(nn.Module):
-    """One generator for all budgets and sets; made for one network's groups."""
+    """The generator of masks for one network's groups, which serves all budgets and sets."""
 
     def __init__(self, groups: Sequence[Group], features: int) -> None:
         super().__init__()
@@ -69,7 +71,7 @@ class MaskGenerator(nn.Module):
         self.logits = nn.ModuleDict({key(group.name): ChannelLogits() for group in groups})
 
     def initialise(self, stream: torch.Generator) -> None:
-        """Weights from the stream, Glorot's uniform; what would tell channels or groups apart starts at zero."""
+        """Draw weights by Glorot's uniform rule, and start at zero those that would tell channels or groups apart."""
         for parameter in self.parameters():
             if parameter.dim() > 1:
                 bound = math.sqrt(6 / sum(parameter.shape[-2:]))
@@ -86,7 +88,7 @@ class MaskGenerator(nn.Module):
                     module.direct.weight.zero_()[0, L1_NORM] = 1
 
     def forward(self, view: SetView, keep: float) -> Logits:
-        """Logits of every group for that share of the MACs, in (0, 1]."""
+        """Return the logits of every group for a share of the MACs in (0, 1]."""
         code = self.encoder(view.features, view.labels)
         budget = torch.tensor([math.log(keep), math.log(len(view.labels.unique()))]).to(code)
         found = {
@@ -97,7 +99,7 @@ class MaskGenerator(nn.Module):
 
 
 class StaticGenerator(nn.Module):
-    """The ablation without set inputs: the same logits from learned statistics, conditions and budget alone."""
+    """The ablation without set inputs: logits from learned statistics, a learned code and the budget alone."""
 
     def __init__(self, groups: Sequence[Group]) -> None:
         super().__init__()
@@ -108,13 +110,13 @@ class StaticGenerator(nn.Module):
         self.code = nn.Parameter(torch.empty(CODE))
 
     def initialise(self, stream: torch.Generator) -> None:
-        """As `MaskGenerator.initialise`; learned statistics start as standard normal draws."""
+        """Draw weights as `MaskGenerator.initialise` does, and learned statistics and code from a standard normal."""
         MaskGenerator.initialise(self, stream)  # type: ignore[arg-type]
         for parameter in [*self.statistics.values(), self.code]:
             nn.init.normal_(parameter, generator=stream)
 
     def forward(self, view: SetView, keep: float) -> Logits:
-        """Logits of every group; of the view only the names of the groups are used."""
+        """Return the logits of every group; only the names of the groups are read from the view."""
         budget = torch.tensor([math.log(keep), 0.0]).to(self.code)
         conditions = torch.cat([self.code, budget, torch.zeros_like(next(iter(view.levels.values())))])
         found = {name: self.logits[key(name)](self.statistics[key(name)], conditions) for name in view.statistics}
@@ -122,7 +124,7 @@ class StaticGenerator(nn.Module):
 
 
 def mean_logits(generator: nn.Module, views: Sequence[SetView], keep: float) -> dict[str, Tensor]:
-    """Logits averaged over several sets of one target: what a single draw of a set leaves to chance."""
+    """Return the logits averaged over several sets of one target, as a single draw of a set leaves much to chance."""
     found: list[dict[str, Tensor]] = [generator(view, keep).sum() for view in views]
     return {name: torch.stack([logits[name] for logits in found]).mean(0) for name in found[0]}
 
@@ -134,5 +136,5 @@ def _gathered(found: Mapping[str, tuple[Tensor, Tensor]]) -> Logits:
 
 
 def key(name: str) -> str:
-    """A module name as a key of `nn.ModuleDict`, which allows no dots."""
+    """Return a module's name as a key of `nn.ModuleDict`, which allows no dots."""
     return name.replace(".", "/")

@@ -1,4 +1,4 @@
-"""Meta-training over subsets of the reference dataset, first order (DESIGN.md, section 4)."""
+"""First-order meta-training over subsets of the reference dataset (docs/design.md, section 7)."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ GENERATOR = "generator."
 NETWORK = "network."
 # Normalised float32 images (n, 3, H, W) and their int64 labels (n,).
 Batch = tuple[Tensor, Tensor]
-# A gate (width,) for every group: bool, or float with a gradient.
+# A gate (width,) for every group, either bool, or float with a gradient.
 Mask = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
 class Shape:
-    """A network's groups and what their channels cost."""
+    """The groups of a network and the cost of their channels."""
 
     groups: tuple[Group, ...]
     pricing: Pricing
@@ -64,22 +64,22 @@ class Shape:
         return cls(groups, pricing, SoftCost.of(pricing, next(network.parameters()).device), floor)
 
     def gates(self, logits: Mapping[str, Tensor], keep: float) -> dict[str, Tensor]:
-        """0/1 gates within the budget; their gradient reaches the logits."""
+        """Return 0/1 gates within the budget, whose gradient reaches the logits."""
         return relaxed_mask(logits, self.pricing, self.soft, keep, TEMPERATURE, self.floor)
 
     def mask(self, logits: Mapping[str, Tensor], keep: float) -> Mask:
-        """The channels that these gates keep."""
+        """Return the channels that the gates of these logits keep."""
         kept = allocate(logits, self.pricing, math.floor(keep * self.pricing.cost()), floor=self.floor).keep
         return {name: mask.to(logits[name].device) for name, mask in kept.items()}
 
     def random_mask(self, keep: float, stream: torch.Generator, device: torch.device) -> Mask:
-        """Uniformly random channels, about the same share of every group, within the budget."""
+        """Return uniformly random channels within the budget, about the same share of every group."""
         draws = {name: torch.rand(width, generator=stream) for name, width in self.pricing.widths.items()}
         return self.mask({name: ranks.to(device) for name, ranks in fractional_ranks(draws).items()}, keep)
 
 
 def make_generator(options: MetaOptions, groups: Sequence[Group], features: int) -> nn.Module:
-    """A generator with undefined weights: call `initialise`, or load a state dict."""
+    """Return a generator with undefined weights: call `initialise`, or load a state dict."""
     # On "meta" the layers draw no weights, so the global random state stays as it was.
     with torch.device("meta"):
         made = StaticGenerator(groups) if options.static else MaskGenerator(groups, features)
@@ -89,9 +89,10 @@ def make_generator(options: MetaOptions, groups: Sequence[Group], features: int)
 def meta_train(
     spec: ArtefactSpec, task: Task, pretrained: Artefact, options: MetaOptions, context: Context
 ) -> Artefact:
-    """Trains generator and shared weights: tensors under "generator." and "network.", the learning curve in notes.
+    """Train the generator and the shared weights, from the context's checkpoint if there is one.
 
-    Goes on from the context's checkpoint; the seconds are those of all runs together.
+    The artefact's tensors are named "generator.…" and "network.…", its notes hold the learning curve, and its seconds
+    are those of all interrupted runs together.
     """
     network = build(spec.network, task.classes, spec.width)
     network.load_state_dict(dict(pretrained.tensors))
@@ -109,13 +110,13 @@ def meta_train(
 
 
 class MetaTraining:
-    """The state of meta-training: the frozen reference network, the shared weights, the generator."""
+    """The state of meta-training: the frozen reference network, the shared weights and the generator."""
 
     def __init__(self, reference: nn.Module, task: Task, options: MetaOptions, context: Context) -> None:
         self.options, self.context = options, context
         self.reference = reference.eval()
         self.shared = copy.deepcopy(reference).train()
-        # Meta-training knows one resource: what it makes is shared by jobs under every budget.
+        # Meta-training prices by MACs alone, as jobs under every budget share its artefact.
         self.shape = Shape.of(reference, task.input_size, context.floor, Macs())
         head = reference.get_submodule("head")
         assert isinstance(head, nn.Linear)
@@ -133,12 +134,12 @@ class MetaTraining:
         self.steps, self.curve, self._noise = 0, list[dict[str, float]](), NOISE
 
     def learned(self) -> dict[str, Tensor]:
-        """The state of the generator under "generator.", of the shared weights under "network."."""
+        """Return the state of the generator, named "generator.…", and of the shared weights, named "network.…"."""
         tensors = {GENERATOR + name: tensor for name, tensor in self.generator.state_dict().items()}
         return tensors | {NETWORK + name: tensor for name, tensor in self.shared.state_dict().items()}
 
     def state(self, seconds: float) -> dict[str, Tensor]:
-        """All that decides the next steps, and the seconds and the learning curve so far."""
+        """Return all that decides the next steps, with the seconds and the learning curve so far."""
         tensors = self.learned() | {"steps": torch.tensor(self.steps), "seconds": torch.tensor(seconds).double()}
         tensors["curve"] = torch.tensor([list(point.values()) for point in self.curve], dtype=torch.float64)
         for name, optimizer in self._optimizers.items():
@@ -147,7 +148,7 @@ class MetaTraining:
         return tensors
 
     def restore(self, saved: Mapping[str, Tensor]) -> float:
-        """Goes back to a `state`; returns its seconds."""
+        """Restore a `state`, and return the seconds that it took."""
         for prefix, module in ((GENERATOR, self.generator), (NETWORK, self.shared)):
             module.load_state_dict({n.removeprefix(prefix): t for n, t in saved.items() if n.startswith(prefix)})
         for name, optimizer in self._optimizers.items():
@@ -157,7 +158,7 @@ class MetaTraining:
                 if path.startswith(f"{name}."):
                     _, index, key = path.split(".")
                     like = parameters[int(index)]
-                    # A fused step reads memory as it lies: moments must lie as their parameter does.
+                    # A fused step ignores strides, so moments must have the memory layout of their parameter.
                     placed = torch.empty_like(like).copy_(value) if value.shape == like.shape else value
                     moments.setdefault(int(index), {})[key] = placed
             optimizer.load_state_dict(optimizer.state_dict() | {"state": moments})
@@ -170,7 +171,7 @@ class MetaTraining:
         return {"weights-optimizer": self._weights, "generator-optimizer": self._generator}
 
     def step(self) -> None:
-        """One episode; every 50th leaves a point of the learning curve."""
+        """Train on one episode; every 50th adds a point to the learning curve."""
         purpose = f"stamp/episode/{self.steps}"
         stream = self.context.generator(purpose)
         episode = self.episodes.draw((self.options.inner_steps + 2) * BATCH, stream)
@@ -191,7 +192,7 @@ class MetaTraining:
         self.steps += 1
 
     def _anneal(self) -> None:
-        """Rates and noise fall to zero by a cosine: in the end the weights settle under the masks they will meet."""
+        """Lower rates and noise to zero by a cosine, so that the weights settle under masks as adaptation has them."""
         factor = 0.5 * (1 + math.cos(self.steps / self.options.meta_steps * math.pi))
         self._noise = NOISE * factor
         for optimizer, rate in ((self._weights, WEIGHT_RATE), (self._generator, GENERATOR_RATE)):
@@ -218,9 +219,10 @@ class MetaTraining:
 
     @torch.no_grad()
     def _width_gradient(self, logits: Mapping[str, Tensor], signs: Tensor, query: Batch, episode: Episode) -> Tensor:
-        """∂loss/∂offsets (groups,) by simultaneous perturbation (Spall 1992): (L(o + cΔ) − L(o − cΔ)) / 2c · Δ, Δ = ±1.
+        """Return ∂L/∂o, o the offsets (groups,), by simultaneous perturbation (Spall 1992).
 
-        Both masks meet the budget, so the difference is what widths are worth at equal MACs.
+        It is (L(o + cΔ) − L(o − cΔ)) / 2c · Δ with Δ = ±1. Both masks meet the budget, so the difference measures the
+        worth of widths at equal MACs.
         """
         losses = []
         with buffers_kept(self.shared):
@@ -241,7 +243,10 @@ class MetaTraining:
 
     @contextmanager
     def _adapted(self, support: Sequence[Batch], episode: Episode, mask: Mask) -> Iterator[None]:
-        """The shared weights K steps on, inside; their gradients there are those of the outer step, to first order."""
+        """Train the shared weights for K steps on support, and put back their values at the end.
+
+        Gradients that are computed inside are those of the outer step, to first order.
+        """
         if not self.options.inner_steps:
             yield
             return
@@ -256,7 +261,7 @@ class MetaTraining:
             parameter.data.copy_(value)
 
     def held_out_accuracy(self, draw: int) -> tuple[float, float]:
-        """Accuracy by nearest class mean on held-out classes, under the generated mask and under a random one."""
+        """Return nearest-class-mean accuracies on held-out classes, under the generated mask and under a random one."""
         purpose = f"stamp/held-out/{draw}"
         stream = self.context.generator(purpose)
         episode = self.held_out.draw(2 * BATCH, stream)
@@ -269,7 +274,7 @@ class MetaTraining:
         return first, second
 
     def _class_mean_accuracy(self, mask: Mask, batches: Sequence[Batch]) -> float:
-        """Share of the last batch's images whose nearest class mean, of the first batch, is their own."""
+        """Return the share of the last batch's images that are nearest to their own class mean in the first batch."""
         images, labels = (torch.cat(parts) for parts in zip(batches[0], batches[-1], strict=True))
         with head_inputs(self.shared) as seen:
             gated_logits(self.shared, self.shape.groups, mask, images, self.context.precision)
@@ -280,14 +285,14 @@ class MetaTraining:
 
 
 def gated_logits(network: nn.Module, groups: Sequence[Group], gates: Mask, images: Tensor, precision: str) -> Tensor:
-    """Float32 logits of the network under gates, at the cost of the channels that they keep."""
+    """Return float32 logits of the network under gates, computed at the cost of the kept channels alone."""
     with autocast(images.device, precision):
         return cropped_forward(network, groups, gates, images).float()
 
 
 @torch.no_grad()
 def features_of(network: nn.Module, task: Task, most: int = 8192) -> tuple[Tensor, Tensor]:
-    """Penultimate features (n, d) of the first training images and their labels, on the CPU."""
+    """Return penultimate features (n, d) of the first training images, at most `most`, and their labels, on the CPU."""
     with head_inputs(network) as found:
         for images in task.train.images[:most].split(256):
             network(normalise(resize(images, task.input_size), task.mean, task.std))
@@ -296,7 +301,7 @@ def features_of(network: nn.Module, task: Task, most: int = 8192) -> tuple[Tenso
 
 @contextmanager
 def head_inputs(network: nn.Module) -> Iterator[list[Tensor]]:
-    """The penultimate features of every pass inside."""
+    """Yield a list that collects the penultimate features of every forward pass inside."""
     seen: list[Tensor] = []
     hook = network.get_submodule("head").register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0]))
     try:
@@ -307,7 +312,7 @@ def head_inputs(network: nn.Module) -> Iterator[list[Tensor]]:
 
 @torch.no_grad()
 def recalibrate(network: nn.Module, task: Task, context: Context, batches: int = 32) -> None:
-    """Batch norm's statistics of the dense network anew: those met under masks fit no single network."""
+    """Recompute batch norm's statistics for the dense network, as those gathered under many masks fit no network."""
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
@@ -323,7 +328,7 @@ def recalibrate(network: nn.Module, task: Task, context: Context, batches: int =
 
 @contextmanager
 def buffers_kept(network: nn.Module) -> Iterator[None]:
-    """Batch norm's statistics are the same after as before."""
+    """Restore batch norm's statistics at the end."""
     before = {name: buffer.clone() for name, buffer in network.named_buffers()}
     try:
         yield

@@ -1,4 +1,4 @@
-"""Masks that meet a budget and pass gradients: the priced threshold (DESIGN.md, section 4)."""
+"""Masks that meet a budget and pass gradients, by a priced threshold (docs/design.md, section 7)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BISECTIONS = 60
 
 @dataclass(frozen=True)
 class SoftCost:
-    """The cost of soft masks (channels,): their sums over each group are the widths that are priced."""
+    """The cost of soft masks (channels,); the sum of a mask over a group is the width that is priced."""
 
     pricing: RelaxedPricing
     owner: Tensor
@@ -35,12 +35,12 @@ class SoftCost:
         return int(self.owner.max()) + 1
 
     def widths(self, mask: Tensor) -> Tensor:
-        """Σ of a mask (channels,) over each group, float64 (groups,)."""
+        """Return the sum of a mask (channels,) over each group, float64 (groups,)."""
         return torch.zeros(self.groups, dtype=torch.float64, device=mask.device).index_add(0, self.owner, mask.double())
 
 
 class PricedThreshold(torch.autograd.Function):
-    """τ(l) at which the soft mask σ((l - τ) / T) costs the budget; ∂τ/∂l_i = c_i m'_i / Σ_j c_j m'_j."""
+    """The threshold τ(l) at which m = σ((l - τ) / T) costs the budget; ∂τ/∂l_i = c_i m'_i / Σ_j c_j m'_j."""
 
     @staticmethod
     def forward(ctx, logits: Tensor, cost: SoftCost, budget: float, temperature: float) -> Tensor:  # type: ignore[no-untyped-def, override]
@@ -80,12 +80,12 @@ def relaxed_mask(
     hard = allocate(fixed, pricing, math.floor(limit), floor=floor).keep
     flat = soft_mask(torch.cat([logits[name] for name in pricing.widths]), soft, limit, temperature)
     parts = flat.split(list(pricing.widths.values()))
-    # Straight through: forward the hard gates, backward the soft ones.
+    # The straight-through estimator uses the hard gates forward and the soft ones backward.
     return {name: hard[name].to(part) + part - part.detach() for name, part in zip(pricing.widths, parts, strict=True)}
 
 
 def logistic_noise(logits: Mapping[str, Tensor], scale: float, stream: torch.Generator) -> dict[str, Tensor]:
-    """Logits plus `scale` × a standard logistic draw each: the difference of two Gumbel draws."""
+    """Return logits plus `scale` × a standard logistic draw each, which is the difference of two Gumbel draws."""
     noisy = {}
     for name, logit in logits.items():
         uniform = torch.rand(logit.shape, generator=stream).clamp(1e-6, 1 - 1e-6).to(logit)

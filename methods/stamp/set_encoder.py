@@ -1,4 +1,4 @@
-"""The set encoder: a set of labelled features to one code, whatever their order (DESIGN.md, section 4)."""
+"""The set encoder maps a set of labelled features, in any order, to one code (docs/design.md, section 7)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class SetAttention(nn.Module):
         self.norms = nn.ModuleList([nn.LayerNorm(size), nn.LayerNorm(size)])
 
     def forward(self, sets: Tensor, absent: Tensor) -> Tensor:
-        """(B, n, size) to the same; `absent` (B, n) is true where a set has no element."""
+        """Map sets (B, n, size) to the same shape; `absent` (B, n) is true where a set has no element."""
         attended, _ = self.attention(sets, sets, sets, key_padding_mask=absent, need_weights=False)
         hidden = self.norms[0](sets + attended)
         out: Tensor = self.norms[1](hidden + torch.relu(self.feed_forward(hidden)))
@@ -26,7 +26,7 @@ class SetAttention(nn.Module):
 
 
 class AttentionPooling(nn.Module):
-    """PMA with one seed (Lee et al., arXiv 1810.00825, eq. 11): a set to one vector."""
+    """PMA with one seed (Lee et al., arXiv 1810.00825, eq. 11), which maps a set to one vector."""
 
     def __init__(self, size: int) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class AttentionPooling(nn.Module):
         self.norm = nn.LayerNorm(size)
 
     def forward(self, sets: Tensor, absent: Tensor) -> Tensor:
-        """(B, n, size) to (B, size)."""
+        """Map sets (B, n, size) to (B, size); `absent` (B, n) is true where a set has no element."""
         seed = self.seed.expand(len(sets), -1, -1)
         pooled, _ = self.attention(seed, sets, sets, key_padding_mask=absent, need_weights=False)
         out: Tensor = self.norm(seed + pooled)[:, 0]
@@ -43,7 +43,7 @@ class AttentionPooling(nn.Module):
 
 
 class SetEncoder(nn.Module):
-    """Pools features within each class, then across classes; invariant to the order of both."""
+    """An encoder that pools features within each class, then across classes, whatever the order of both."""
 
     def __init__(self, features: int, size: int) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class SetEncoder(nn.Module):
         self.across = nn.ModuleList([SetAttention(size), AttentionPooling(size)])
 
     def forward(self, features: Tensor, labels: Tensor) -> Tensor:
-        """Features (n, features), n ≥ 1, with their labels (n,), int64 of any values, to a code (size,)."""
+        """Map features (n, features), n ≥ 1, and their labels (n,), any int64 values, to a code (size,)."""
         sets, absent = by_class(self.embed(features), labels)
         classes = self.within[1](self.within[0](sets, absent), absent)[None]
         present = torch.zeros(classes.shape[:2], dtype=torch.bool, device=classes.device)
@@ -61,7 +61,7 @@ class SetEncoder(nn.Module):
 
 
 def by_class(values: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows (n, d) as one padded set a class, (classes present, most, d), and where padding is, bool."""
+    """Return rows (n, d) as one padded set per class, (classes present, most, d), and bools that mark the padding."""
     _, index, counts = labels.unique(return_inverse=True, return_counts=True)
     order = index.argsort(stable=True)
     position = torch.empty_like(order)

@@ -1,4 +1,4 @@
-"""What the reference network makes of a set: features of its images, and statistics of every channel over them."""
+"""Features of a set's images in the reference network, and statistics of every channel over them."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ SMALL = 1e-6
 
 @dataclass(frozen=True)
 class SetView:
-    """Penultimate features (n, features) of a set, its labels (n,), and for each group its statistics.
+    """A set as the generator reads it: penultimate features (n, features), labels (n,), and statistics of each group.
 
-    `statistics` are (width, 7), each column of mean 0 and deviation 1 over the group's channels; `levels` are the
-    columns' means before that, (7,).
+    `statistics` are (width, 7); each column has mean 0 and deviation 1 over the group's channels. `levels` (7,) are the
+    means of the columns before they were standardised.
     """
 
     features: Tensor
@@ -44,7 +44,7 @@ class SetView:
 def view_set(
     network: nn.Module, groups: Sequence[Group], images: Tensor, labels: Tensor, precision: str = "fp32"
 ) -> SetView:
-    """Looks at normalised float32 images (n, 3, H, W), n ≥ 1, with one pass forward and one back, in eval mode."""
+    """View normalised float32 images (n, 3, H, W), n ≥ 1, by one forward and one backward pass in eval mode."""
     gates = unit_gates(network, groups)
     with evaluation_mode(network), channel_gates(network, groups, gates), _recorded(network, groups) as seen:
         with autocast(images.device, precision):
@@ -62,26 +62,26 @@ def view_set(
 
 
 def class_mean_logits(features: Tensor, labels: Tensor) -> Tensor:
-    """Logits (n, classes present) of the nearest class mean, distances in units of the features' total variance."""
+    """Return logits (n, classes present) by distance to class means, in units of the features' total variance."""
     _, index, counts = labels.unique(return_inverse=True, return_counts=True)
     means = features.new_zeros(len(counts), features.shape[1])
     means = means.index_add(0, index, features.detach()) / counts[:, None]
     fixed = features.detach()
-    # Relative to the features' size: what is below is rounding, as with a single image.
+    # Below this share of the features' size, variance is rounding, as with a single image.
     least = torch.finfo(fixed.dtype).eps ** 2 * fixed.square().sum(1).mean() + torch.finfo(fixed.dtype).tiny
     variance = (fixed - fixed.mean(0)).square().sum(1).mean().clamp_min(least)
     return -4 * torch.cdist(features, means).square() / variance
 
 
 def standardise(values: Tensor) -> Tensor:
-    """Columns of mean 0 and deviation 1 over the first dimension; constant ones become 0."""
+    """Return the columns with mean 0 and deviation 1 over the first dimension; constant columns become 0."""
     centred = values - values.mean(0)
     return centred / centred.square().mean(0).sqrt().clamp_min(SMALL)
 
 
 @torch.no_grad()
 def _statistics(network: nn.Module, group: Group, pooled: Tensor, labels: Tensor, gradient: Tensor) -> Tensor:
-    """(width, 7) before standardising; ratios are logarithms, as they span decades."""
+    """Return the statistics (width, 7) before they are standardised; ratios are logarithms, as they span decades."""
     filters = torch.stack([_weight(network, name).abs().sum((1, 2, 3)) for name in group.producers]).sum(0)
     scales = torch.stack([_weight(network, name).abs() for name in group.norms]).sum(0)
     size = gradient.abs() / gradient.abs().mean().clamp_min(SMALL * SMALL)
@@ -98,7 +98,7 @@ def _statistics(network: nn.Module, group: Group, pooled: Tensor, labels: Tensor
 
 
 def separability(values: Tensor, labels: Tensor) -> Tensor:
-    """log of between-class over within-class variance of values (n, width), (width,)."""
+    """Return the log of between-class over within-class variance (width,) of values (n, width)."""
     _, index, counts = labels.unique(return_inverse=True, return_counts=True)
     means = values.new_zeros(len(counts), values.shape[1]).index_add(0, index, values)
     means = means / counts[:, None]
@@ -110,7 +110,7 @@ def separability(values: Tensor, labels: Tensor) -> Tensor:
 
 @contextmanager
 def _recorded(network: nn.Module, groups: Sequence[Group]) -> Iterator[dict[str, Tensor]]:
-    """What passes: under a group's name its activations pooled over positions (n, width), under "head" its input."""
+    """Yield each group's activations, pooled over positions (n, width), by its name, and the head's input as "head"."""
     seen: dict[str, Tensor] = {}
 
     def pool(name: str, output: Tensor) -> None:
@@ -133,7 +133,7 @@ def _recorded(network: nn.Module, groups: Sequence[Group]) -> Iterator[dict[str,
 
 
 def _widened(values: Tensor) -> Tensor:
-    """bf16 as float32, other types as they are."""
+    """Return bf16 values as float32, and others unchanged."""
     return values.float() if values.dtype is torch.bfloat16 else values
 
 

@@ -1,4 +1,4 @@
-"""The sets that are looked at: of the target, of noise, or of another dataset."""
+"""The sets that the generator reads: images of the target, noise, or images of another dataset."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LabelledSet = tuple[Tensor, Tensor]
 
 
 def draw_sets(task: Task, count: int, context: Context) -> list[LabelledSet]:
-    """Disjoint sets of 64 training images, as far as there are images; at least one set, if smaller."""
+    """Return at most `count` disjoint sets of 64 training images, or one smaller set if there are fewer images."""
     train = task.train
     order = torch.randperm(len(train), generator=context.generator("stamp/set")).to(train.labels.device)
     whole = [drawn for drawn in order[: count * SET].split(SET) if len(drawn) == min(SET, len(order))]
@@ -28,20 +28,20 @@ def draw_sets(task: Task, count: int, context: Context) -> list[LabelledSet]:
 
 
 def noise_sets(task: Task, count: int, context: Context) -> list[LabelledSet]:
-    """Sets of standard normal pixels under the target's labels."""
+    """Return sets of standard normal pixels with the target's labels."""
     stream = context.generator("stamp/noise-set")
     sets = draw_sets(task, count, context)
     return [(torch.randn(images.shape, generator=stream).to(images), labels) for images, labels in sets]
 
 
 def packed_sets(sets: Sequence[LabelledSet]) -> Artefact:
-    """Sets as an artefact, for a job on another target."""
+    """Return sets as an artefact, for a job on another target."""
     tensors = {f"images.{index}": images for index, (images, _) in enumerate(sets)}
     return Artefact(tensors | {f"labels.{index}": labels for index, (_, labels) in enumerate(sets)}, 0.0)
 
 
 def unpacked_sets(made: Artefact, task: Task, context: Context) -> list[LabelledSet]:
-    """The sets of such an artefact, at this target's size."""
+    """Return the sets of an artefact of `packed_sets`, at this target's image size."""
     sets = []
     for index in range(len(made.tensors) // 2):
         images, labels = (made.tensors[f"{what}.{index}"].to(context.device) for what in ("images", "labels"))
