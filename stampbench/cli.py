@@ -103,9 +103,9 @@ def run(
     results: Results = Path("results"),
 ) -> None:
     """Run the missing jobs of a suite. If the command is stopped, the same command goes on from there."""
-    from stampbench.campaign import Campaign, selected
-    from stampbench.executors.base import executor_of
-    from stampbench.progress import progress_for
+    from stampbench.running.campaign import Campaign, selected
+    from stampbench.running.executors.base import executor_of
+    from stampbench.running.progress import progress_for
     from stampbench.store import Store
 
     chosen, store = executor_of(executor, executor_options or []), Store(results)
@@ -126,7 +126,7 @@ def run(
 @app.command()
 def plan(suite: SuiteName, preset: PresetName = None, results: Results = Path("results")) -> None:
     """Show what would run, what is done, missing or stale, and the estimated hours."""
-    from stampbench.campaign import Campaign
+    from stampbench.running.campaign import Campaign
     from stampbench.store import Store
 
     campaign = Campaign(suite, preset, Store(results))
@@ -148,11 +148,11 @@ def pack(
     results: Results = Path("results"),
 ) -> None:
     """Write what an offline GPU machine needs for the jobs that are missing: images, artefacts and the suite file."""
-    from stampbench import offline
     from stampbench import suite as suites
-    from stampbench.artefacts import Artefacts
-    from stampbench.campaign import selected, suite_path
     from stampbench.data import packed
+    from stampbench.running import offline
+    from stampbench.running.artefacts import Artefacts
+    from stampbench.running.campaign import selected, suite_path
     from stampbench.store import Store
 
     path, store = suite_path(suite), Store(results)
@@ -199,8 +199,8 @@ def report(
 ) -> None:
     """Write the tables, figures and page of one suite or of all, and print the tables."""
     from stampbench import suite as suites
-    from stampbench.campaign import suite_files, suite_path
     from stampbench.report.write import renew, write_report
+    from stampbench.running.campaign import suite_files, suite_path
     from stampbench.store import Store
 
     paths = [suite_path(suite)] if suite else suite_files()
@@ -231,9 +231,9 @@ def check(
 ) -> None:
     """Compare a suite's records with the stored ones of this device: accuracy, speed, costs, draws."""
     from stampbench import regress
-    from stampbench.campaign import Campaign
     from stampbench.files import write_atomically
     from stampbench.report import gate
+    from stampbench.running.campaign import Campaign
     from stampbench.store import Store
 
     campaign = Campaign(suite, preset, Store(results))
@@ -271,7 +271,7 @@ def list_(what: Annotated[Listable, typer.Argument(help="What to list.")]) -> No
 @app.command()
 def doctor() -> None:
     """Show versions, devices and data, and what is missing."""
-    from stampbench.doctor import examination
+    from stampbench.measure.doctor import examination
 
     for subject, finding in examination():
         print(f"{subject:<24} {finding}", flush=True)
@@ -340,7 +340,7 @@ def _executors() -> Listing:
 
 
 def _suites() -> Listing:
-    from stampbench.campaign import suite_files
+    from stampbench.running.campaign import suite_files
     from stampbench.suite import load
 
     suites = [load(path) for path in suite_files()]

@@ -1,7 +1,7 @@
 """Methods, networks, resources and executors by name, found lazily: nothing is imported before it is asked for.
 
 Other packages add theirs through entry points in the groups `stampbench.methods`, `stampbench.networks`,
-`stampbench.resources` and `stampbench.executors`.
+`stampbench.resources` and `stampbench.running.executors`.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ RESOURCES = Registry(
 EXECUTORS = Registry(
     "executor",
     {
-        "in-process": "stampbench.executors.local:Local",
-        "ray": "stampbench.executors.ray:Ray",
+        "in-process": "stampbench.running.executors.local:Local",
+        "ray": "stampbench.running.executors.ray:Ray",
     },
 )

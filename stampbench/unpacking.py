@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from stampbench.data.packed import Manifest
 from stampbench.errors import UserError
 from stampbench.files import whole_folder, write_atomically
-from stampbench.offline import CACHE, PART, SUMS, sum_of
+from stampbench.running.offline import CACHE, PART, SUMS, sum_of
 
 _KINDS = ("data", "artefacts")
 

@@ -15,9 +15,9 @@ os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [os.environ.get("PYTHONP
 @pytest.fixture(scope="session")
 def pool(tmp_path_factory):
     """Every job of the tiny suite, run once."""
-    from stampbench.executors.local import Local
     from stampbench.measure import speed
-    from stampbench.progress import SilentProgress
+    from stampbench.running.executors.local import Local
+    from stampbench.running.progress import SilentProgress
     from stampbench.store import Store
     from tests.tiny import JOBS, TINY
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from stampbench import cli, hardware, registry
+from stampbench import cli, registry
+from stampbench.measure import hardware
 from stampbench.registry import Registry
 from stampbench.store import Store
 from tests import factories

@@ -8,11 +8,13 @@ from typing import ClassVar
 
 import pytest
 
-from stampbench import campaign, cli, hardware, registry
+from stampbench import cli, registry
 from stampbench.errors import DataError
-from stampbench.executors.local import Local
 from stampbench.job import Job
+from stampbench.measure import hardware
 from stampbench.registry import Registry
+from stampbench.running import campaign
+from stampbench.running.executors.local import Local
 from stampbench.store import Store
 from tests import factories
 
@@ -219,7 +221,7 @@ def test_plan_counts_what_is_done_missing_failed_and_stale(stampbench, project):
 
 
 def cli_jobs():
-    from stampbench.campaign import Campaign
+    from stampbench.running.campaign import Campaign
 
     return Campaign("toy", "quick", Store(Path("results"))).jobs
 
@@ -314,7 +316,7 @@ def test_doctor(stampbench):
 def test_constraints_are_compared_with_what_is_installed():
     from importlib.metadata import version
 
-    from stampbench.doctor import differences
+    from stampbench.measure.doctor import differences
 
     text = f"# a set\ntyper=={version('typer')}\nrich==0.0.1 ; sys_platform == 'linux'\nno-such-package==1\n"
     assert differences(text) == [f"rich {version('rich')}, pinned 0.0.1"]

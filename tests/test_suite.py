@@ -8,9 +8,9 @@ from stampbench import registry, suite
 from stampbench.contract import Start
 from stampbench.data.catalogue import resolve
 from stampbench.errors import DataError, SuiteError, UserError
-from stampbench.pretraining import spec_of
 from stampbench.registry import Registry
 from stampbench.running.preparing import method_of
+from stampbench.running.pretraining import spec_of
 from tests import factories
 
 SUITES = sorted((Path(suite.__file__).parents[1] / "suites").glob("*.toml"))

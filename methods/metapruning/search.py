@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from stampbench.contract import Artefact, Budget, BudgetError, Context, Task
 from stampbench.data.augmentation import normalise, resize
-from stampbench.measure.cost import CostModel
 from stampbench.pruning.allocate import allocate
+from stampbench.pruning.cost import CostModel
 from stampbench.pruning.groups import channel_groups
 from stampbench.pruning.planner import SCORING_BATCH, ScoringBatches
 from stampbench.pruning.resources.base import Pricing

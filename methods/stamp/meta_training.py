@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from stampbench.contract import Artefact, ArtefactSpec, Context, Task
 from stampbench.data.augmentation import normalise, resize
-from stampbench.measure.cost import CostModel
 from stampbench.networks.initial import build, place
 from stampbench.pruning.allocate import allocate, fractional_ranks
+from stampbench.pruning.cost import CostModel
 from stampbench.pruning.cropped import cropped_forward
 from stampbench.pruning.groups import Group, channel_groups
 from stampbench.pruning.resources.base import Pricing, Resource

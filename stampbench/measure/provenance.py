@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from stampbench import hardware
+from stampbench.measure import hardware
 from stampbench.record import Provenance
 from stampbench.seeding import digest_of_json
 

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from stampbench.contract import Budget, Context, Plan, SaliencyMethod, Task
 from stampbench.data.augmentation import normalise, resize
 from stampbench.job import WEIGHTS
-from stampbench.measure.cost import CostModel
 from stampbench.pruning.allocate import allocate, allocate_weights, fractional_ranks
 from stampbench.pruning.compact import Shrinking
+from stampbench.pruning.cost import CostModel
 from stampbench.pruning.groups import channel_groups
 from stampbench.pruning.masks import apply_weight_masks, prunable_weights
 

@@ -10,7 +10,6 @@ import torch
 from torch import nn
 
 from stampbench import registry, seeding
-from stampbench.checkpoint import Checkpoint
 from stampbench.contract import Budget, Plan, SaliencyMethod, Task
 from stampbench.data.catalogue import Dataset
 from stampbench.data.loader import EpochLoader, training_batches
@@ -18,6 +17,7 @@ from stampbench.job import WEIGHTS, Job
 from stampbench.measure.phases import PhaseClock, synchronize
 from stampbench.pruning.planner import plan_by_scores
 from stampbench.pruning.resources.base import Resource
+from stampbench.running.checkpoint import Checkpoint
 from stampbench.running.environment import Environment
 
 

@@ -8,10 +8,10 @@ from typing import Protocol
 
 import torch
 
-from stampbench.artefacts import Artefacts
 from stampbench.data.catalogue import CustomDataset
-from stampbench.progress import Observer
 from stampbench.record import Speed
+from stampbench.running.artefacts import Artefacts
+from stampbench.running.progress import Observer
 
 
 class Speeds(Protocol):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from stampbench import pretraining, registry
-from stampbench.artefacts import Artefacts
+from stampbench import registry
 from stampbench.contract import Artefact, ArtefactSpec, Method
 from stampbench.data import catalogue, packed
 from stampbench.data.catalogue import CustomDataset
@@ -15,6 +14,8 @@ from stampbench.job import Job
 from stampbench.measure.phases import PhaseClock
 from stampbench.measure.provenance import provenance
 from stampbench.record import ArtefactUse
+from stampbench.running import pretraining
+from stampbench.running.artefacts import Artefacts
 from stampbench.running.context import checkpoint_of, context_of
 from stampbench.running.environment import Environment
 

@@ -7,7 +7,7 @@ import traceback
 
 import torch
 
-from stampbench import pretraining, seeding
+from stampbench import seeding
 from stampbench.contract import Start
 from stampbench.data import catalogue, packed
 from stampbench.data.loader import evaluation_batches
@@ -15,13 +15,14 @@ from stampbench.data.split import make_task, test_split
 from stampbench.errors import UserError
 from stampbench.job import Job
 from stampbench.measure import memory
-from stampbench.measure.cost import CostModel
 from stampbench.measure.gpu import gpu_state
 from stampbench.measure.phases import PhaseClock
 from stampbench.measure.provenance import provenance
 from stampbench.measure.yardstick import yardstick
+from stampbench.pruning.cost import CostModel
 from stampbench.pruning.groups import channel_groups
 from stampbench.record import Accuracy, DataUse, Record
+from stampbench.running import pretraining
 from stampbench.running.context import context_of
 from stampbench.running.environment import Environment
 from stampbench.running.preparing import method_of, prepare

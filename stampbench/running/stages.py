@@ -15,10 +15,10 @@ from stampbench.data.catalogue import Dataset
 from stampbench.data.loader import EpochLoader, training_batches
 from stampbench.job import Job
 from stampbench.measure import speed
-from stampbench.measure.cost import CostModel
 from stampbench.measure.phases import PhaseClock
 from stampbench.networks.initial import build, initialise, initialise_head, place
 from stampbench.pruning.compact import compact, widths_of
+from stampbench.pruning.cost import CostModel
 from stampbench.pruning.groups import Group
 from stampbench.pruning.masks import apply_weight_masks
 from stampbench.pruning.resources.base import Pricing

@@ -18,8 +18,8 @@ from stampbench.data import catalogue, packed
 from stampbench.data.loader import training_batches
 from stampbench.data.split import make_task, test_split
 from stampbench.files import write_atomically
-from stampbench.hardware import cpu_model
 from stampbench.measure import memory
+from stampbench.measure.hardware import cpu_model
 
 SIZES = (10_000, 50_000, 200_000)
 DATASET = catalogue.DATASETS["cifar10"]

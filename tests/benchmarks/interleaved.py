@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from stampbench.hardware import cpu_model
+from stampbench.measure.hardware import cpu_model
 
 WARMUPS = 1
 

@@ -11,7 +11,7 @@ from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
 from stampbench.files import write_atomically
-from stampbench.hardware import cpu_model, preferred_precision
+from stampbench.measure.hardware import cpu_model, preferred_precision
 from tests.benchmarks.test_compact import TRAIN_BATCH, made, training_step, uniform_plan
 
 STEPS, WARM_UP = 10, 3

@@ -74,9 +74,9 @@ def fitness_evaluation(
     module: nn.Module, network: str, width: float, task: Task, context: ToyContext
 ) -> Callable[[], object]:
     """Generated weights, recalibration and validation of the widest uniform candidate within the budget."""
-    from stampbench.measure.cost import CostModel
     from stampbench.methods.metapruning.pruning_net import RATIOS, blank
     from stampbench.methods.metapruning.search import fitness_on_validation
+    from stampbench.pruning.cost import CostModel
 
     cost = CostModel.of(module, channel_groups(module, SIZE), SIZE)
     pruning_net = blank(network, CLASSES, width, SIZE)

@@ -10,11 +10,11 @@ import torch
 from torch import nn
 
 from stampbench import seeding
-from stampbench.hardware import preferred_precision
-from stampbench.measure.cost import CostModel
+from stampbench.measure.hardware import preferred_precision
 from stampbench.networks.initial import build, initialise, place
 from stampbench.pruning.allocate import allocate, fractional_ranks
 from stampbench.pruning.compact import compact
+from stampbench.pruning.cost import CostModel
 from stampbench.pruning.groups import channel_groups
 from stampbench.training import autocast
 from tests.benchmarks.interleaved import compare

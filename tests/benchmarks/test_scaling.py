@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from stampbench.executors.base import Executor
-from stampbench.executors.local import Local
-from stampbench.executors.ray import Ray
-from stampbench.progress import SilentProgress
+from stampbench.running.executors.base import Executor
+from stampbench.running.executors.local import Local
+from stampbench.running.executors.ray import Ray
+from stampbench.running.progress import SilentProgress
 from stampbench.store import Store
 from stampbench.store import _parsed as parsed_files
 from tests import factories

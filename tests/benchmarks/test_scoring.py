@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from stampbench import registry
-from stampbench.hardware import cpu_model
+from stampbench.measure.hardware import cpu_model
 from tests.benchmarks import scoring
 
 WARMUPS = 1

@@ -11,7 +11,7 @@ from torch import nn
 from torch.func import functional_call
 
 from stampbench import seeding
-from stampbench.hardware import preferred_precision
+from stampbench.measure.hardware import preferred_precision
 from stampbench.pruning.cropped import cropped_forward
 from stampbench.pruning.groups import Group, channel_groups
 from stampbench.training import autocast

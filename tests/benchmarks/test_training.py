@@ -13,7 +13,7 @@ from stampbench import seeding
 from stampbench.contract import Split, Task
 from stampbench.data import catalogue
 from stampbench.data.loader import EpochLoader, training_batches
-from stampbench.hardware import preferred_precision
+from stampbench.measure.hardware import preferred_precision
 from stampbench.networks.initial import build, initialise, place
 from stampbench.training import Recipe, Trainer
 from tests.benchmarks import idiomatic

@@ -11,14 +11,15 @@ import pytest
 import torch
 from torch import nn
 
-from stampbench import pretraining, registry, seeding
-from stampbench.checkpoint import Checkpoint
+from stampbench import registry, seeding
 from stampbench.contract import Artefact, Budget, Method, Plan, SaliencyMethod, Split, Start, Task
 from stampbench.data.catalogue import resolve
 from stampbench.data.loader import EpochLoader
 from stampbench.pruning.planner import plan_by_scores
 from stampbench.pruning.resources.base import Resource
 from stampbench.pruning.resources.macs import Macs
+from stampbench.running import pretraining
+from stampbench.running.checkpoint import Checkpoint
 from tests import factories
 from tests.pruning.strategies import lively
 

@@ -9,8 +9,8 @@ import torch
 
 from stampbench import registry
 from stampbench.contract import Budget, Granularity, Start, Weights
-from stampbench.measure.cost import CostModel
 from stampbench.pruning.compact import compact, widths_of
+from stampbench.pruning.cost import CostModel
 from stampbench.pruning.groups import channel_groups
 from stampbench.pruning.masks import prunable_weights
 from tests.conformance.conftest import ToyContext, method_of, planned, toy_task

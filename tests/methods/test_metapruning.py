@@ -8,13 +8,13 @@ from torch import nn
 
 from stampbench.contract import Split, Task
 from stampbench.job import LearningRates
-from stampbench.measure.cost import CostModel
 from stampbench.methods.metapruning import MetaPruning, MetaPruningOptions
 from stampbench.methods.metapruning.pruning_net import RATIOS, Generated, PruningNet, blank, key
 from stampbench.methods.metapruning.search import Search, fitness_on_validation, profile
 from stampbench.networks.initial import build
 from stampbench.pruning.allocate import allocate
 from stampbench.pruning.compact import widths_of
+from stampbench.pruning.cost import CostModel
 from stampbench.pruning.groups import channel_groups
 from tests import factories
 from tests.conformance.conftest import ToyContext, toy_task

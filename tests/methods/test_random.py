@@ -4,9 +4,9 @@ import pytest
 import torch
 from scipy import stats
 
-from stampbench.measure.cost import CostModel
 from stampbench.methods.random import Random, RandomOptions
 from stampbench.pruning.allocate import allocate, fractional_ranks
+from stampbench.pruning.cost import CostModel
 from stampbench.pruning.groups import channel_groups
 from tests.conformance.conftest import ToyContext
 from tests.pruning.strategies import lively

@@ -6,10 +6,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from stampbench.errors import BudgetError
-from stampbench.measure.cost import CostModel
 from stampbench.networks.initial import build
 from stampbench.pruning.allocate import allocate, allocate_weights, fractional_ranks
 from stampbench.pruning.compact import widths_of
+from stampbench.pruning.cost import CostModel
 from stampbench.pruning.groups import channel_groups
 from stampbench.pruning.resources.base import Pricing
 from stampbench.pruning.resources.macs import Macs

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
-from stampbench.measure.cost import CostModel
 from stampbench.networks.initial import build
 from stampbench.pruning.compact import Shrinking, compact, widths_of
+from stampbench.pruning.cost import CostModel
 from stampbench.pruning.groups import channel_groups
 from stampbench.pruning.masks import channel_gates
 from tests.pruning.strategies import NETWORKS, keeps, lively

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from stampbench.measure.cost import CostModel
+    from stampbench.pruning.cost import CostModel
 
 
 class RelaxedPricing(Protocol):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from stampbench.pruning.resources.base import Pricing, Resource
 
 if TYPE_CHECKING:
-    from stampbench.measure.cost import CostModel
+    from stampbench.pruning.cost import CostModel
 
 
 class Macs(Resource):

@@ -7,13 +7,13 @@ import torch
 from scipy import stats
 
 from stampbench import suite
-from stampbench.artefacts import Artefacts
-from stampbench.campaign import suite_path
 from stampbench.methods.stamp import MetaOptions
 from stampbench.methods.stamp.meta_training import MetaTraining
-from stampbench.progress import SilentProgress
 from stampbench.running import runner
+from stampbench.running.artefacts import Artefacts
+from stampbench.running.campaign import suite_path
 from stampbench.running.environment import Environment
+from stampbench.running.progress import SilentProgress
 from stampbench.store import Store
 
 

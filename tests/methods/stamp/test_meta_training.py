@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from stampbench.checkpoint import Checkpoint
 from stampbench.contract import Artefact, Budget
 from stampbench.methods.stamp import META_TRAINED, MetaOptions, Stamp, meta_training
 from stampbench.methods.stamp.adaptation import permutations
@@ -11,6 +10,7 @@ from stampbench.methods.stamp.meta_training import GENERATOR, NETWORK, MetaTrain
 from stampbench.methods.stamp.sets import draw_sets
 from stampbench.pruning.compact import widths_of
 from stampbench.pruning.resources.macs import Macs
+from stampbench.running.checkpoint import Checkpoint
 from tests import factories
 from tests.conformance.conftest import ToyContext, toy_task
 from tests.pruning.strategies import lively

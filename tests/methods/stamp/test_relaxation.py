@@ -7,9 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stampbench.measure.cost import CostModel
 from stampbench.methods.stamp.relaxation import PricedThreshold, SoftCost, logistic_noise, relaxed_mask, soft_mask
 from stampbench.pruning.allocate import allocate
+from stampbench.pruning.cost import CostModel
 from stampbench.pruning.groups import channel_groups
 from stampbench.pruning.resources.base import Pricing
 from tests.pruning.strategies import NETWORKS, lively

@@ -13,15 +13,15 @@ from typing import Any
 import torch
 from pydantic import Field
 
-from stampbench import hardware
 from stampbench.errors import UserError
-from stampbench.executors.base import Executor, environment_of, missing
-from stampbench.executors.scheduler import Death, Scheduler
-from stampbench.executors.worker import Files, Order, Outcome, WorkerSettings, work
 from stampbench.job import Job
+from stampbench.measure import hardware
 from stampbench.measure.provenance import ROOT
-from stampbench.progress import Observer, SilentProgress
 from stampbench.record import Record
+from stampbench.running.executors.base import Executor, environment_of, missing
+from stampbench.running.executors.scheduler import Death, Scheduler
+from stampbench.running.executors.worker import Files, Order, Outcome, WorkerSettings, work
+from stampbench.running.progress import Observer, SilentProgress
 from stampbench.store import Store
 from stampbench.suite import Suite
 

@@ -3,17 +3,17 @@
 import pytest
 import torch
 
-from stampbench.artefacts import Artefacts
 from stampbench.contract import Start
 from stampbench.data import packed
-from stampbench.executors import worker
-from stampbench.executors.worker import Order, WorkerSettings, files_of, work
 from stampbench.job import LearningRates
 from stampbench.measure import speed
 from stampbench.measure.provenance import source_digest
-from stampbench.progress import SilentProgress
 from stampbench.record import Record, Speed
+from stampbench.running.artefacts import Artefacts
+from stampbench.running.executors import worker
+from stampbench.running.executors.worker import Order, WorkerSettings, files_of, work
 from stampbench.running.preparing import method_of, needed_artefacts
+from stampbench.running.progress import SilentProgress
 from tests.tiny import JOBS
 
 CPU = torch.device("cpu")

@@ -8,16 +8,16 @@ import pytest
 import torch
 
 from stampbench import registry
-from stampbench.artefacts import Artefacts
 from stampbench.contract import Artefact, Start
 from stampbench.data import packed
 from stampbench.errors import DataError, UserError
-from stampbench.executors.scheduler import DEATHS, Death, Scheduler
-from stampbench.executors.worker import Order, Outcome, files_of
 from stampbench.measure.provenance import source_digest
-from stampbench.progress import SilentProgress
+from stampbench.running.artefacts import Artefacts
 from stampbench.running.environment import Environment
+from stampbench.running.executors.scheduler import DEATHS, Death, Scheduler
+from stampbench.running.executors.worker import Order, Outcome, files_of
 from stampbench.running.preparing import method_of, needed_artefacts
+from stampbench.running.progress import SilentProgress
 from stampbench.store import Store
 from tests import factories
 from tests.tiny import JOBS

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from stampbench.errors import UserError
-from stampbench.executors.base import missing
-from stampbench.executors.drain import Drain, draining
-from stampbench.executors.worker import Files, Order, Outcome, WorkerSettings, files_of
 from stampbench.job import Job
 from stampbench.measure.provenance import source_digest
 from stampbench.record import Record, Speed
 from stampbench.running.environment import Environment
+from stampbench.running.executors.base import missing
+from stampbench.running.executors.drain import Drain, draining
+from stampbench.running.executors.worker import Files, Order, Outcome, WorkerSettings, files_of
 from stampbench.running.preparing import method_of, needed_artefacts
 from stampbench.running.runner import failed
 from stampbench.store import Store

@@ -8,15 +8,15 @@ import pytest
 import torch
 from PIL import Image
 
-from stampbench import pretraining, registry
-from stampbench.artefacts import Artefacts
+from stampbench import registry
 from stampbench.data import packed
 from stampbench.data.catalogue import CustomDataset
 from stampbench.measure import speed
-from stampbench.progress import SilentProgress
 from stampbench.registry import Registry
-from stampbench.running import runner
+from stampbench.running import pretraining, runner
+from stampbench.running.artefacts import Artefacts
 from stampbench.running.environment import Environment
+from stampbench.running.progress import SilentProgress
 from stampbench.running.runner import run
 from stampbench.store import Store
 from stampbench.suite import Suite

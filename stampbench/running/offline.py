@@ -13,13 +13,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from stampbench.artefacts import Artefacts
 from stampbench.contract import ArtefactSpec
 from stampbench.data import catalogue, packed
 from stampbench.data.catalogue import CustomDataset
 from stampbench.data.split import drawn_rows
 from stampbench.errors import UserError
 from stampbench.job import Job
+from stampbench.running.artefacts import Artefacts
 from stampbench.running.preparing import method_of, needed_artefacts
 from stampbench.seeding import artefact_seed
 

@@ -10,13 +10,13 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from stampbench import registry
-from stampbench.artefacts import Artefacts
 from stampbench.data import packed
 from stampbench.errors import UserError
 from stampbench.job import Job
-from stampbench.progress import Observer
 from stampbench.record import Record
+from stampbench.running.artefacts import Artefacts
 from stampbench.running.environment import Environment
+from stampbench.running.progress import Observer
 from stampbench.store import Store
 from stampbench.suite import Suite, mistakes
 

@@ -19,7 +19,7 @@ from stampbench.data import catalogue, packed
 from stampbench.data.split import drawn_rows, make_task
 from stampbench.errors import DataError
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 SUITE = """
 title = "Digits, in seconds"
 

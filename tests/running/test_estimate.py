@@ -3,9 +3,9 @@ import time
 import pytest
 
 from stampbench.contract import Budget, Granularity, Start
-from stampbench.estimate import estimate, wall_seconds
 from stampbench.job import Reference
 from stampbench.record import ArtefactUse
+from stampbench.running.estimate import estimate, wall_seconds
 from tests import factories
 
 

@@ -2,12 +2,13 @@
 
 import pytest
 
-from stampbench import hardware, registry
+from stampbench import registry
 from stampbench.errors import UserError
-from stampbench.executors.base import Executor, executor_of, missing
-from stampbench.executors.local import Local
-from stampbench.executors.ray import Ray
+from stampbench.measure import hardware
 from stampbench.registry import Registry
+from stampbench.running.executors.base import Executor, executor_of, missing
+from stampbench.running.executors.local import Local
+from stampbench.running.executors.ray import Ray
 from stampbench.store import Store
 from tests import factories
 

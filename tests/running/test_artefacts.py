@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from stampbench.artefacts import Artefacts
 from stampbench.contract import Artefact, ArtefactSpec
 from stampbench.errors import UserError
+from stampbench.running.artefacts import Artefacts
 from tests import factories
 
 

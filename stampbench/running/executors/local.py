@@ -7,14 +7,14 @@ import platform
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from stampbench import hardware
 from stampbench.data import packed
-from stampbench.executors.base import Executor, environment_of, missing
 from stampbench.files import lock
 from stampbench.job import Job
-from stampbench.progress import Observer
+from stampbench.measure import hardware
 from stampbench.record import Record
 from stampbench.running.environment import Environment
+from stampbench.running.executors.base import Executor, environment_of, missing
+from stampbench.running.progress import Observer
 from stampbench.running.runner import run as run_job
 from stampbench.store import Store
 from stampbench.suite import Suite

@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from stampbench import cli
-from stampbench.artefacts import Artefacts
 from stampbench.contract import Artefact, ArtefactSpec
 from stampbench.data import packed
 from stampbench.errors import UserError
-from stampbench.offline import Needs, pack
+from stampbench.running.artefacts import Artefacts
+from stampbench.running.offline import Needs, pack
 from stampbench.unpacking import unpack
 from tests import factories
 

@@ -7,14 +7,15 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from stampbench import __version__, hardware
+from stampbench import __version__
+from stampbench.measure import hardware
 
-CONSTRAINTS = Path(__file__).resolve().parents[1] / "constraints.txt"
+CONSTRAINTS = Path(__file__).resolve().parents[2] / "constraints.txt"
 
 
 def examination() -> Iterator[tuple[str, str]]:
     """Yield the name of each thing that is checked, and what was found."""
-    yield "stampbench", f"{__version__}, from {Path(__file__).parent}"
+    yield "stampbench", f"{__version__}, from {Path(__file__).parents[1]}"
     yield "python", platform.python_version()
     yield from _torch()
     yield "processor", hardware.cpu_model()

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from stampbench import hardware
+from stampbench.measure import hardware
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_no_driver_is_no_device(monkeypatch):
 def test_needs_no_torch_and_agrees_with_it():
     code = """
 import sys
-from stampbench import hardware
+from stampbench.measure import hardware
 count = hardware.cuda_device_count()
 assert "torch" not in sys.modules
 import torch

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import torch
 
-from stampbench.artefacts import Artefacts
 from stampbench.data import packed
 from stampbench.data.catalogue import CustomDataset
 from stampbench.errors import UserError
 from stampbench.job import Job
 from stampbench.measure.provenance import source_digest
-from stampbench.progress import Observer
 from stampbench.record import Speed
+from stampbench.running.artefacts import Artefacts
 from stampbench.running.environment import Environment
 from stampbench.running.preparing import prepare
+from stampbench.running.progress import Observer
 from stampbench.running.runner import reason
 from stampbench.running.runner import run as run_job
 

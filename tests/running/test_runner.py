@@ -9,15 +9,15 @@ import pytest
 import torch
 
 from stampbench import registry
-from stampbench.artefacts import Artefacts
 from stampbench.contract import Budget, Start
 from stampbench.errors import DataError, UserError
-from stampbench.executors.local import Local
 from stampbench.job import Job, LearningRates, Protocol, Reference
 from stampbench.measure import speed
-from stampbench.progress import SilentProgress
 from stampbench.running import runner
+from stampbench.running.artefacts import Artefacts
 from stampbench.running.environment import Environment
+from stampbench.running.executors.local import Local
+from stampbench.running.progress import SilentProgress
 from stampbench.running.runner import run
 from stampbench.store import Store
 from tests.tiny import JOBS, TINY
@@ -82,7 +82,9 @@ def test_the_same_job_again_gives_the_same_bits(pool, tmp_path, monkeypatch):
 
 def test_a_finished_suite_runs_nothing(pool, monkeypatch):
     store, records = pool
-    monkeypatch.setattr("stampbench.executors.local.run_job", lambda *_: pytest.fail("a finished job ran again"))
+    monkeypatch.setattr(
+        "stampbench.running.executors.local.run_job", lambda *_: pytest.fail("a finished job ran again")
+    )
     assert Local().run(JOBS, TINY, store, SilentProgress()) == []
     assert {r.key for r in store.records()} == set(records)
 
@@ -99,7 +101,7 @@ def test_an_interrupted_suite_goes_on_where_it_stopped(pool, tmp_path, monkeypat
         ran.append(job.key)
         return records[job.key]
 
-    monkeypatch.setattr("stampbench.executors.local.run_job", fake)
+    monkeypatch.setattr("stampbench.running.executors.local.run_job", fake)
     with pytest.raises(KeyboardInterrupt):
         Local().run(JOBS, TINY, store, SilentProgress())
     assert len(list(store.records())) == 2
@@ -142,7 +144,7 @@ def test_a_full_disk_stops_the_run_and_loses_no_record(pool, tmp_path, monkeypat
         if left[0] < 0:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("stampbench.executors.local.run_job", lambda job, _environment: pool[1][job.key])
+    monkeypatch.setattr("stampbench.running.executors.local.run_job", lambda job, _environment: pool[1][job.key])
     monkeypatch.setattr(os, "fsync", fill)
     with pytest.raises(UserError, match="No space left on device; free some space"):
         Local().run(JOBS, TINY, store, SilentProgress())
@@ -152,7 +154,7 @@ def test_a_full_disk_stops_the_run_and_loses_no_record(pool, tmp_path, monkeypat
 def test_jobs_that_another_process_is_at_come_last(pool, tmp_path, monkeypatch):
     """One of them it has done by then, one it has given up."""
     store, told, records = Store(tmp_path), [], pool[1]
-    monkeypatch.setattr("stampbench.executors.local.run_job", lambda job, _environment: records[job.key])
+    monkeypatch.setattr("stampbench.running.executors.local.run_job", lambda job, _environment: records[job.key])
 
     class Watcher(SilentProgress):
         def note(self, message):

@@ -8,15 +8,15 @@ from functools import cached_property
 from importlib import resources
 from pathlib import Path
 
-from stampbench import hardware
 from stampbench import suite as suites
 from stampbench.errors import SuiteError
-from stampbench.estimate import Estimate, PastRecords
 from stampbench.job import Job
-from stampbench.progress import duration
+from stampbench.measure import hardware
 from stampbench.record import Record
 from stampbench.registry import suggestion
 from stampbench.report.variants import Variants
+from stampbench.running.estimate import Estimate, PastRecords
+from stampbench.running.progress import duration
 from stampbench.store import Store
 
 SUITES = "suites"

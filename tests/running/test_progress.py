@@ -3,7 +3,7 @@ import io
 import pytest
 from rich.console import Console
 
-from stampbench import progress
+from stampbench.running import progress
 from tests import factories
 
 

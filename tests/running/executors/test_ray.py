@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from stampbench.errors import UserError
-from stampbench.executors.ray import Ray, connected, fetched
-from stampbench.progress import SilentProgress
+from stampbench.running.executors.ray import Ray, connected, fetched
+from stampbench.running.progress import SilentProgress
 from stampbench.store import Store
 from tests.tiny import JOBS, TINY
 
