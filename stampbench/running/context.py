@@ -18,7 +18,7 @@ from stampbench.measure.phases import PhaseClock, synchronize
 from stampbench.pruning.planner import plan_by_scores
 from stampbench.pruning.resources.base import Resource
 from stampbench.running.checkpoint import Checkpoint
-from stampbench.running.environment import Environment
+from stampbench.running.workplace import Workplace
 
 
 @dataclass(frozen=True)
@@ -57,18 +57,16 @@ class JobContext:
         return self.clock.phase(name)
 
 
-def context_of(
-    job: Job, dataset: Dataset, seed: int, clock: PhaseClock, environment: Environment, name: str
-) -> JobContext:
+def context_of(job: Job, dataset: Dataset, seed: int, clock: PhaseClock, workplace: Workplace, name: str) -> JobContext:
     """Return the context of a job, or of an artefact: its streams are those of (dataset, seed)."""
-    protocol, checkpoint = job.protocol, checkpoint_of(environment, name)
+    protocol, checkpoint = job.protocol, checkpoint_of(workplace, name)
     shape = (protocol.precision, protocol.round_to, protocol.floor)
-    return JobContext(environment.device, *shape, dataset, seed, resource_of(job), clock, checkpoint)
+    return JobContext(workplace.device, *shape, dataset, seed, resource_of(job), clock, checkpoint)
 
 
-def checkpoint_of(environment: Environment, name: str) -> Checkpoint:
+def checkpoint_of(workplace: Workplace, name: str) -> Checkpoint:
     """Return the checkpoint of that name in the cache."""
-    return Checkpoint(environment.artefacts.cache / "checkpoints" / f"{name}.safetensors")
+    return Checkpoint(workplace.artefacts.cache / "checkpoints" / f"{name}.safetensors")
 
 
 def resource_of(job: Job) -> Resource:

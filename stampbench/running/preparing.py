@@ -17,7 +17,7 @@ from stampbench.record import ArtefactUse
 from stampbench.running import pretraining
 from stampbench.running.artefacts import Artefacts
 from stampbench.running.context import checkpoint_of, context_of
-from stampbench.running.environment import Environment
+from stampbench.running.workplace import Workplace
 
 
 def method_of(job: Job) -> Method:
@@ -26,22 +26,20 @@ def method_of(job: Job) -> Method:
     return found(found.Options.model_validate(job.options))
 
 
-def prepare(
-    job: Job, environment: Environment, last: str | None = None
-) -> tuple[list[ArtefactUse], dict[str, Artefact]]:
+def prepare(job: Job, workplace: Workplace, last: str | None = None) -> tuple[list[ArtefactUse], dict[str, Artefact]]:
     """Return what the job rests on, by kind, up to the digest `last`. What is missing is made first."""
     method = method_of(job)
     uses: list[ArtefactUse] = []
     artefacts: dict[str, Artefact] = {}
-    for spec in needed_artefacts(job, method, environment.custom, environment.artefacts):
+    for spec in needed_artefacts(job, method, workplace.custom, workplace.artefacts):
         digest = spec.digest
-        made, reused = environment.artefacts.ensure(
+        made, reused = workplace.artefacts.ensure(
             spec,
-            lambda spec=spec: _make(spec, job, method, artefacts, environment),  # type: ignore[misc]
-            provenance(environment.device, job.protocol.precision, environment.executor, environment.exclusive),
+            lambda spec=spec: _make(spec, job, method, artefacts, workplace),  # type: ignore[misc]
+            provenance(workplace.device, job.protocol.precision, workplace.executor, workplace.exclusive),
         )
         artefacts[spec.kind] = made
-        checkpoint_of(environment, digest).remove()
+        checkpoint_of(workplace, digest).remove()
         uses.append(ArtefactUse(kind=spec.kind, scope=spec.scope, digest=digest, seconds=made.seconds, reused=reused))
         if digest == last:
             break
@@ -72,30 +70,30 @@ def _with_data(spec: ArtefactSpec, custom: Mapping[str, CustomDataset], artefact
 
 
 def _make(
-    spec: ArtefactSpec, job: Job, method: Method, artefacts: Mapping[str, Artefact], environment: Environment
+    spec: ArtefactSpec, job: Job, method: Method, artefacts: Mapping[str, Artefact], workplace: Workplace
 ) -> Artefact:
     label = f"{spec.kind} {spec.network} × {spec.width:g} on {spec.dataset}, seed {spec.seed}"
-    environment.observer.artefact_started(label)
-    values, dataset = spec.settings, catalogue.resolve(spec.dataset, environment.custom)
+    workplace.observer.artefact_started(label)
+    values, dataset = spec.settings, catalogue.resolve(spec.dataset, workplace.custom)
     # A job draws its target's split by its artefact seed, so nothing here has seen its validation images.
     task, _ = make_task(
-        packed.load(spec.dataset, environment.custom),
+        packed.load(spec.dataset, workplace.custom),
         dataset,
         values["images"],
         values["validation_images"],
         spec.seed,
-        environment.device,
+        workplace.device,
     )
     if spec.kind == pretraining.KIND:
         made = pretraining.pretrain(
             spec,
             task,
             dataset,
-            environment.device,
-            lambda epoch, loss, top1: environment.observer.epoch(label, epoch, int(values["epochs"]), loss, top1),
+            workplace.device,
+            lambda epoch, loss, top1: workplace.observer.epoch(label, epoch, int(values["epochs"]), loss, top1),
         )
     else:
-        context = context_of(job, dataset, spec.seed, PhaseClock(environment.device), environment, spec.digest)
+        context = context_of(job, dataset, spec.seed, PhaseClock(workplace.device), workplace, spec.digest)
         made = method.prepare(spec, task, artefacts, context)
-    environment.observer.artefact_finished(label)
+    workplace.observer.artefact_finished(label)
     return made

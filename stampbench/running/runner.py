@@ -24,7 +24,6 @@ from stampbench.pruning.groups import channel_groups
 from stampbench.record import Accuracy, DataUse, Record
 from stampbench.running import pretraining
 from stampbench.running.context import context_of
-from stampbench.running.environment import Environment
 from stampbench.running.preparing import method_of, prepare
 from stampbench.running.stages import (
     cost_of,
@@ -35,25 +34,26 @@ from stampbench.running.stages import (
     seconds_of,
     start_network,
 )
+from stampbench.running.workplace import Workplace
 from stampbench.training import Recipe, Trainer, evaluate, fit
 
 EVALUATION_BATCH = 256
 
 
-def run(job: Job, environment: Environment) -> Record:
+def run(job: Job, workplace: Workplace) -> Record:
     """Run a job. Whatever goes wrong in it becomes a failed record; only `UserError` is raised."""
     configure(job)
     try:
-        return _run(job, environment)
+        return _run(job, workplace)
     except UserError:
         raise
     except Exception as error:
-        return failed(job, reason(error), environment)
+        return failed(job, reason(error), workplace)
 
 
-def failed(job: Job, why: str, environment: Environment) -> Record:
+def failed(job: Job, why: str, workplace: Workplace) -> Record:
     """Return the record of a job that has no result."""
-    made = provenance(environment.device, job.protocol.precision, environment.executor, environment.exclusive)
+    made = provenance(workplace.device, job.protocol.precision, workplace.executor, workplace.exclusive)
     return Record(key=job.key, job=job, status="failed", reason=why, provenance=made)
 
 
@@ -76,17 +76,17 @@ def configure(job: Job) -> None:
     torch.backends.cuda.enable_mem_efficient_sdp(not strict)
 
 
-def _run(job: Job, environment: Environment) -> Record:
-    protocol, device = job.protocol, environment.device
+def _run(job: Job, workplace: Workplace) -> Record:
+    protocol, device = job.protocol, workplace.device
     method = method_of(job)
-    uses, artefacts = prepare(job, environment)
+    uses, artefacts = prepare(job, workplace)
 
     memory.reset_peak(device)
     clock = PhaseClock(device)
-    dataset = catalogue.resolve(job.target, environment.custom)
-    context = context_of(job, dataset, job.seed, clock, environment, job.key)
+    dataset = catalogue.resolve(job.target, workplace.custom)
+    context = context_of(job, dataset, job.seed, clock, workplace, job.key)
     with clock.phase("data"):
-        data = packed.load(job.target, environment.custom)
+        data = packed.load(job.target, workplace.custom)
         # Drawn by the artefact seed: a target-pretrained start has trained on these images and on no others.
         split_seed = seeding.artefact_seed(job.seed)
         task, split_digest = make_task(
@@ -111,7 +111,7 @@ def _run(job: Job, environment: Environment) -> Record:
         trainer,
         lambda: evaluation_batches(task.validation, dataset, task.mean, task.std, EVALUATION_BATCH),
         clock,
-        lambda epoch, loss, top1: environment.observer.epoch(job.label, epoch, protocol.epochs, loss, top1),
+        lambda epoch, loss, top1: workplace.observer.epoch(job.label, epoch, protocol.epochs, loss, top1),
     )
     gpu = gpu_state(device)
     with clock.phase("yardstick"):
@@ -136,7 +136,7 @@ def _run(job: Job, environment: Environment) -> Record:
         peak_memory_mib=peak,
         gpu=gpu,
         yardstick=before + after,
-        speed=measured_speed(job, task, costs.widths, cost.widths, environment),
+        speed=measured_speed(job, task, costs.widths, cost.widths, workplace),
         artefacts=uses,
         digests=digests | loader.digests() | {"split": split_digest},
         data={
@@ -151,5 +151,5 @@ def _run(job: Job, environment: Environment) -> Record:
             )
         },
         notes=dict(plan.notes),
-        provenance=provenance(device, protocol.precision, environment.executor, environment.exclusive),
+        provenance=provenance(device, protocol.precision, workplace.executor, workplace.exclusive),
     )

@@ -23,7 +23,7 @@ from stampbench.pruning.groups import Group
 from stampbench.pruning.masks import apply_weight_masks
 from stampbench.pruning.resources.base import Pricing
 from stampbench.record import ArtefactUse, Cost, Seconds
-from stampbench.running.environment import Environment
+from stampbench.running.workplace import Workplace
 from stampbench.training import Recipe, Trainer
 
 
@@ -138,13 +138,13 @@ def seconds_of(clock: PhaseClock, uses: list[ArtefactUse], epochs: list[float]) 
 
 
 def measured_speed(
-    job: Job, task: Task, widths: Mapping[str, int], dense_widths: Mapping[str, int], environment: Environment
+    job: Job, task: Task, widths: Mapping[str, int], dense_widths: Mapping[str, int], workplace: Workplace
 ) -> str:
     """Return the key of the speed at these widths on this device; measure it if it was not."""
     precision = job.protocol.precision
-    key = speed.speed_key(job.network, task.classes, task.input_size, widths, precision, environment.exclusive)
-    if not environment.speeds.has_speed(key):
-        environment.speeds.put_speed(
+    key = speed.speed_key(job.network, task.classes, task.input_size, widths, precision, workplace.exclusive)
+    if not workplace.speeds.has_speed(key):
+        workplace.speeds.put_speed(
             speed.measure(
                 job.network,
                 task.classes,
@@ -152,9 +152,9 @@ def measured_speed(
                 widths,
                 dense_widths,
                 precision,
-                environment.device,
-                environment.executor,
-                environment.exclusive,
+                workplace.device,
+                workplace.executor,
+                workplace.exclusive,
             )
         )
     return key

@@ -42,7 +42,7 @@ def test_nothing_to_pay_back_is_no_table(store: Store) -> None:
 def test_only_equal_shares_of_one_resource_are_compared(store: Store) -> None:
     """A quarter of the parameters is not a quarter of the MACs; nothing removed is all of either."""
     pretrained, own = use("pretrained", 200.0), use("meta-trained", 300.0)
-    weighed = {"budget": Budget(kind="params", keep=0.25)}
+    weighed = {"budget": Budget(resource="params", keep=0.25)}
     jobs = [
         put(store, 20.0, [pretrained, own], method="random"),
         put(store, 26.0, [pretrained], **weighed),

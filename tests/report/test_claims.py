@@ -95,7 +95,7 @@ def test_only_equal_shares_of_one_resource_are_paired(make_suite: MakeSuite, sto
     suite = claimed(make_suite, ["random", "dense"], methods=["random", "dense", SUBJECT], seeds=1)
     jobs = suite.jobs("quick", "fp32")
     random = next(job for job in jobs if job.method == "random")
-    weighed = random.model_copy(update={"budget": Budget(kind="params", keep=0.25)})
+    weighed = random.model_copy(update={"budget": Budget(resource="params", keep=0.25)})
     others = [job for job in jobs if job is not random]
 
     def compared(jobs: list[Job]) -> list[tuple[str, str]]:

@@ -143,7 +143,7 @@ def test_a_suite_without_a_comparison_compares_nothing(make_suite: MakeSuite, st
 
 
 def weighed(job: Job) -> Job:
-    return job.model_copy(update={"budget": Budget(kind="params", keep=job.budget.keep)})
+    return job.model_copy(update={"budget": Budget(resource="params", keep=job.budget.keep)})
 
 
 def test_every_resource_has_tables_and_figures_of_its_own(make_suite: MakeSuite, store: Store) -> None:

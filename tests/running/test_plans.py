@@ -15,9 +15,9 @@ from stampbench.measure import speed
 from stampbench.registry import Registry
 from stampbench.running import pretraining, runner
 from stampbench.running.artefacts import Artefacts
-from stampbench.running.environment import Environment
 from stampbench.running.progress import SilentProgress
 from stampbench.running.runner import run
+from stampbench.running.workplace import Workplace
 from stampbench.store import Store
 from stampbench.suite import Suite
 from tests.toy_methods import TARGETS
@@ -53,9 +53,9 @@ def job(method: str, seed: int = 0, **grid: Any):
 
 
 @pytest.fixture
-def environment(tmp_path):
+def workplace(tmp_path):
     artefacts = Artefacts(tmp_path / "pool", tmp_path / "cache")
-    return Environment(Store(tmp_path), artefacts, {}, torch.device("cpu"), SilentProgress(), "test")
+    return Workplace(Store(tmp_path), artefacts, {}, torch.device("cpu"), SilentProgress(), "test")
 
 
 def done(record):
@@ -63,13 +63,13 @@ def done(record):
     return record
 
 
-def test_fresh_weights_come_from_the_jobs_stream_whatever_the_start(environment):
-    by_start = [done(run(job("fresh", row={"start": start}), environment)) for start in ("random", "reference")]
+def test_fresh_weights_come_from_the_jobs_stream_whatever_the_start(workplace):
+    by_start = [done(run(job("fresh", row={"start": start}), workplace)) for start in ("random", "reference")]
     assert by_start[0].accuracy == by_start[1].accuracy
     assert by_start[0].digests["initial_weights"] != by_start[1].digests["initial_weights"]
 
 
-def test_given_weights_are_the_ones_that_are_sliced(environment, monkeypatch):
+def test_given_weights_are_the_ones_that_are_sliced(workplace, monkeypatch):
     seen = {}
 
     class Watched(runner.Trainer):
@@ -79,18 +79,18 @@ def test_given_weights_are_the_ones_that_are_sliced(environment, monkeypatch):
 
     made = job("given", row={"start": "random"})
     monkeypatch.setattr(runner, "Trainer", Watched)
-    record = done(run(made, environment))
+    record = done(run(made, workplace))
     assert record.notes == {"why": "a test"}
     assert seen["first"].shape[0] == 4
     assert (seen["first"] == 0.01).all()
 
 
-def test_single_weights_are_masked_counted_and_stay_masked(environment, monkeypatch):
+def test_single_weights_are_masked_counted_and_stay_masked(workplace, monkeypatch):
     trained = []
     evaluate = runner.evaluate
     monkeypatch.setattr(runner, "evaluate", lambda network, *rest: trained.append(network) or evaluate(network, *rest))
     made = job("single-weights", row={"start": "random", "granularity": "weight"}, keep=0.1)
-    record = done(run(made, environment))
+    record = done(run(made, workplace))
     prunable = [p for p in trained[0].parameters() if p.dim() == 4]
     kept = sum(int(0.1 * p.numel()) for p in prunable)
     assert record.cost.dense_params - record.cost.params == sum(p.numel() for p in prunable) - kept
@@ -98,8 +98,8 @@ def test_single_weights_are_masked_counted_and_stay_masked(environment, monkeypa
     assert sum(int((p != 0).sum()) for p in prunable) <= kept
 
 
-def test_a_methods_artefact_is_made_once_charged_and_handed_over(environment):
-    first, second, other = (done(run(job("prepared", seed), environment)) for seed in (0, 3, 1))
+def test_a_methods_artefact_is_made_once_charged_and_handed_over(workplace):
+    first, second, other = (done(run(job("prepared", seed), workplace)) for seed in (0, 3, 1))
     for record, reused in ((first, False), (second, True), (other, False)):
         use = next(use for use in record.artefacts if use.kind == "table")
         assert (use.seconds, use.reused) == (12.5, reused)
@@ -109,25 +109,25 @@ def test_a_methods_artefact_is_made_once_charged_and_handed_over(environment):
     assert first.notes == second.notes != other.notes
 
 
-def test_head_steps_are_taken_before_data_driven_scores_and_charged(environment, monkeypatch):
+def test_head_steps_are_taken_before_data_driven_scores_and_charged(workplace, monkeypatch):
     steps = []
     step = runner.Trainer.step
 
     def counted(self, *batch):
-        steps.append(environment)
+        steps.append(workplace)
         return step(self, *batch)
 
-    record = done(run(job("reads-data"), environment))
+    record = done(run(job("reads-data"), workplace))
     monkeypatch.setattr(runner.Trainer, "step", counted)
-    done(run(job("reads-data"), environment))
+    done(run(job("reads-data"), workplace))
     with_head = len(steps)
     steps.clear()
-    done(run(job("reads-data", protocol={"head_steps": 0}), environment))
+    done(run(job("reads-data", protocol={"head_steps": 0}), workplace))
     assert with_head - len(steps) == 3
-    assert record.digests == done(run(job("reads-data", protocol={"head_steps": 0}), environment)).digests
+    assert record.digests == done(run(job("reads-data", protocol={"head_steps": 0}), workplace)).digests
 
 
-def test_the_pretrained_network_is_the_one_its_spec_asks_for(environment):
+def test_the_pretrained_network_is_the_one_its_spec_asks_for(workplace):
     made = job("fresh")
     spec = pretraining.spec_of(made)
     assert (spec.scope, spec.dataset, spec.seed, spec.recipe["images"]) == ("reference", "glyphs", 0, 160)
@@ -137,14 +137,14 @@ def test_the_pretrained_network_is_the_one_its_spec_asks_for(environment):
     target = pretraining.spec_of(job("fresh", row={"start": "target"}))
     assert (target.scope, target.dataset, target.recipe["images"]) == ("target", "digits", 160)
     assert pretraining.spec_of(job("fresh", row={"start": "random"})) is None
-    done(run(made, environment))
+    done(run(made, workplace))
     data = packed.load("glyphs").manifest.digest
-    held = environment.artefacts.load(spec.model_copy(update={"recipe": spec.recipe | {"data": data}}))
+    held = workplace.artefacts.load(spec.model_copy(update={"recipe": spec.recipe | {"data": data}}))
     assert held.notes["train_images"] == 128
     assert len(held.notes["validation_top1"]) == 1
 
 
-def test_a_users_own_images_are_a_target_like_any_other(environment, tmp_path, monkeypatch):
+def test_a_users_own_images_are_a_target_like_any_other(workplace, tmp_path, monkeypatch):
     monkeypatch.setenv("STAMPBENCH_CACHE", str(tmp_path / "cache"))
     for split, count in (("train", 40), ("test", 8)):
         for label, level in (("dark", 40), ("light", 200)):
@@ -155,7 +155,7 @@ def test_a_users_own_images_are_a_target_like_any_other(environment, tmp_path, m
     own = {"path": str(tmp_path / "own"), "size": 16}
     protocol = {"train_images": None, "validation_images": 16, "epochs": 3}
     made = job("fresh", targets=["own"], datasets={"own": own}, row={"start": "random"}, protocol=protocol)
-    record = done(run(made, replace(environment, custom={"own": CustomDataset.model_validate(own)})))
+    record = done(run(made, replace(workplace, custom={"own": CustomDataset.model_validate(own)})))
     used = record.data["own"]
     assert (used.train, used.validation, used.test, used.source) == (64, 16, 16, "folder")
     assert str(tmp_path) not in record.model_dump_json()

@@ -15,10 +15,10 @@ from stampbench.job import Job, LearningRates, Protocol, Reference
 from stampbench.measure import speed
 from stampbench.running import runner
 from stampbench.running.artefacts import Artefacts
-from stampbench.running.environment import Environment
 from stampbench.running.executors.local import Local
 from stampbench.running.progress import SilentProgress
 from stampbench.running.runner import run
+from stampbench.running.workplace import Workplace
 from stampbench.store import Store
 from tests.tiny import JOBS, TINY
 from tests.toy_methods import TARGETS
@@ -26,9 +26,9 @@ from tests.toy_methods import TARGETS
 CPU = torch.device("cpu")
 
 
-def environment(folder: Path, executor: str = "test") -> Environment:
+def workplace(folder: Path, executor: str = "test") -> Workplace:
     artefacts = Artefacts(folder / "artefacts", folder / "cached-artefacts")
-    return Environment(Store(folder), artefacts, {}, CPU, SilentProgress(), executor)
+    return Workplace(Store(folder), artefacts, {}, CPU, SilentProgress(), executor)
 
 
 def test_every_job_is_done_and_within_its_budget(pool):
@@ -73,7 +73,7 @@ def test_the_same_job_again_gives_the_same_bits(pool, tmp_path, monkeypatch):
     """Everything anew, pretrained networks too: digests, widths and accuracies are equal."""
     monkeypatch.setattr(speed, "ROUNDS", {"train_step": 1, "latency": 1, "inference": 1})
     for job in [j for j in JOBS if j.seed == 1 and j.start is not Start.RANDOM][1:4]:
-        again = run(job, environment(tmp_path))
+        again = run(job, workplace(tmp_path))
         before = pool[1][job.key]
         assert again.accuracy == before.accuracy
         assert again.digests == before.digests
@@ -94,7 +94,7 @@ def test_an_interrupted_suite_goes_on_where_it_stopped(pool, tmp_path, monkeypat
     _, records = pool
     store, ran = Store(tmp_path), []
 
-    def fake(job, _environment):
+    def fake(job, _workplace):
         if len(ran) == 2 and job.key not in ran:
             ran.append(job.key)
             raise KeyboardInterrupt
@@ -144,7 +144,7 @@ def test_a_full_disk_stops_the_run_and_loses_no_record(pool, tmp_path, monkeypat
         if left[0] < 0:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("stampbench.running.executors.local.run_job", lambda job, _environment: pool[1][job.key])
+    monkeypatch.setattr("stampbench.running.executors.local.run_job", lambda job, _workplace: pool[1][job.key])
     monkeypatch.setattr(os, "fsync", fill)
     with pytest.raises(UserError, match="No space left on device; free some space"):
         Local().run(JOBS, TINY, store, SilentProgress())
@@ -154,7 +154,7 @@ def test_a_full_disk_stops_the_run_and_loses_no_record(pool, tmp_path, monkeypat
 def test_jobs_that_another_process_is_at_come_last(pool, tmp_path, monkeypatch):
     """One of them it has done by then, one it has given up."""
     store, told, records = Store(tmp_path), [], pool[1]
-    monkeypatch.setattr("stampbench.running.executors.local.run_job", lambda job, _environment: records[job.key])
+    monkeypatch.setattr("stampbench.running.executors.local.run_job", lambda job, _workplace: records[job.key])
 
     class Watcher(SilentProgress):
         def note(self, message):
@@ -178,7 +178,7 @@ def test_a_plan_over_budget_is_a_failed_job(tmp_path, monkeypatch):
 
     job = made_job(budget=Budget(keep=0.5))
     monkeypatch.setattr(Dense, "prunes", True)
-    record = run(job, environment(tmp_path))
+    record = run(job, workplace(tmp_path))
     assert record.status == "failed"
     assert "BudgetError" in record.reason
 
@@ -186,7 +186,7 @@ def test_a_plan_over_budget_is_a_failed_job(tmp_path, monkeypatch):
 def test_an_impossible_budget_is_a_failed_job(tmp_path):
     job = next(j for j in JOBS if j.method == "random")
     job = job.model_copy(update={"budget": Budget(keep=0.0001)})
-    record = run(job, environment(tmp_path))
+    record = run(job, workplace(tmp_path))
     assert record.status == "failed"
     assert "raise the budget" in record.reason
 
@@ -195,7 +195,7 @@ def test_missing_data_is_no_failed_job(tmp_path, monkeypatch):
     monkeypatch.setenv("STAMPBENCH_CACHE", str(tmp_path))
     monkeypatch.delenv("STAMPBENCH_DATA", raising=False)
     with pytest.raises(DataError, match="data fetch cifar10"):
-        run(made_job(target="cifar10"), environment(tmp_path))
+        run(made_job(target="cifar10"), workplace(tmp_path))
 
 
 def test_the_reference_artefact_is_shared_and_the_targets_is_charged(pool):

@@ -15,8 +15,8 @@ from stampbench.errors import UserError
 from stampbench.job import Job
 from stampbench.record import Record
 from stampbench.running.artefacts import Artefacts
-from stampbench.running.environment import Environment
 from stampbench.running.progress import Observer
+from stampbench.running.workplace import Workplace
 from stampbench.store import Store
 from stampbench.suite import Suite, mistakes
 
@@ -78,8 +78,8 @@ def missing(jobs: Sequence[Job], store: Store, retry: bool) -> list[Job]:
     return [job for job in jobs if job.key not in found or (retry and found[job.key].status != "done")]
 
 
-def environment_of(suite: Suite, store: Store, observer: Observer, executor: Executor) -> Environment:
+def workplace_of(suite: Suite, store: Store, observer: Observer, executor: Executor) -> Workplace:
     """Return what jobs run on in this process: its first CUDA device if it has one, else the CPU."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     artefacts = Artefacts(store.artefacts, packed.cache_root() / "artefacts")
-    return Environment(store, artefacts, suite.datasets, device, observer, executor.name, executor.exclusive)
+    return Workplace(store, artefacts, suite.datasets, device, observer, executor.name, executor.exclusive)

@@ -12,10 +12,10 @@ from stampbench.files import lock
 from stampbench.job import Job
 from stampbench.measure import hardware
 from stampbench.record import Record
-from stampbench.running.environment import Environment
-from stampbench.running.executors.base import Executor, environment_of, missing
+from stampbench.running.executors.base import Executor, missing, workplace_of
 from stampbench.running.progress import Observer
 from stampbench.running.runner import run as run_job
+from stampbench.running.workplace import Workplace
 from stampbench.store import Store
 from stampbench.suite import Suite
 
@@ -43,7 +43,7 @@ class Local(Executor):
         """Run the missing jobs; see `Executor`. Jobs that another process runs are looked at again at the end."""
         waiting = missing(jobs, store, retry)
         observer.suite_started(len(jobs), len(jobs) - len(waiting), seconds_left)
-        environment = environment_of(suite, store, observer, self)
+        workplace = workplace_of(suite, store, observer, self)
         records = []
         for wait in (False, True):
             for job in list(waiting):
@@ -56,8 +56,8 @@ class Local(Executor):
                         observer.job_finished(store.of([job])[job.key])
                         continue
                     observer.job_started(job)
-                    with _whole_device(environment):
-                        record = run_job(job, environment)
+                    with _whole_device(workplace):
+                        record = run_job(job, workplace)
                     store.put(record)
                     observer.job_finished(record)
                     records.append(record)
@@ -65,14 +65,14 @@ class Local(Executor):
 
 
 @contextmanager
-def _whole_device(environment: Environment) -> Iterator[None]:
+def _whole_device(workplace: Workplace) -> Iterator[None]:
     """Hold the device against other runs on this machine: two at once would spoil each other's times."""
-    device = os.environ.get("CUDA_VISIBLE_DEVICES", "0") if environment.device.type == "cuda" else ""
-    path = packed.cache_root() / ".locks" / f"{platform.node()}-{environment.device.type}{device}"
+    device = os.environ.get("CUDA_VISIBLE_DEVICES", "0") if workplace.device.type == "cuda" else ""
+    path = packed.cache_root() / ".locks" / f"{platform.node()}-{workplace.device.type}{device}"
     with lock(path, wait=False) as mine:
         if mine:
             yield
             return
-    environment.observer.note("waiting for the device, which another run holds")
+    workplace.observer.note("waiting for the device, which another run holds")
     with lock(path):
         yield

@@ -18,7 +18,7 @@ from stampbench.job import Job
 from stampbench.measure import hardware
 from stampbench.measure.provenance import ROOT
 from stampbench.record import Record
-from stampbench.running.executors.base import Executor, environment_of, missing
+from stampbench.running.executors.base import Executor, missing, workplace_of
 from stampbench.running.executors.scheduler import Death, Scheduler
 from stampbench.running.executors.worker import Files, Order, Outcome, WorkerSettings, work
 from stampbench.running.progress import Observer, SilentProgress
@@ -61,9 +61,9 @@ class Ray(Executor):
         """Run the missing jobs; see `Executor` and `Scheduler.run`. Raises `UserError` also where there is no Ray."""
         waiting = missing(jobs, store, retry)
         observer.suite_started(len(jobs), len(jobs) - len(waiting), seconds_left)
-        environment = environment_of(suite, store, observer, self)
+        workplace = workplace_of(suite, store, observer, self)
         with connected(self.address) as ray:
-            return Scheduler(RayCluster(ray, self.gpus_per_job, observer), environment, store, retry).run(waiting)
+            return Scheduler(RayCluster(ray, self.gpus_per_job, observer), workplace, store, retry).run(waiting)
 
 
 class RayCluster:

@@ -15,12 +15,12 @@ from stampbench.errors import UserError
 from stampbench.job import Job
 from stampbench.measure.provenance import source_digest
 from stampbench.record import Record, Speed
-from stampbench.running.environment import Environment
 from stampbench.running.executors.base import missing
 from stampbench.running.executors.drain import Drain, draining
 from stampbench.running.executors.worker import Files, Order, Outcome, WorkerSettings, files_of
 from stampbench.running.preparing import method_of, needed_artefacts
 from stampbench.running.runner import failed
+from stampbench.running.workplace import Workplace
 from stampbench.store import Store
 
 # An order that has cost so many workers their lives is given up.
@@ -62,8 +62,8 @@ class Cluster(Protocol):
 class Scheduler:
     """Runs jobs on a cluster: knows what waits, what is in flight, what died how often and what came back."""
 
-    def __init__(self, cluster: Cluster, environment: Environment, store: Store, retry: bool) -> None:
-        self._cluster, self._environment, self._store, self._retry = cluster, environment, store, retry
+    def __init__(self, cluster: Cluster, workplace: Workplace, store: Store, retry: bool) -> None:
+        self._cluster, self._workplace, self._store, self._retry = cluster, workplace, store, retry
         self._waiting: list[Order] = []
         self._in_flight = 0
         self._shared: set[str] = set()
@@ -79,7 +79,7 @@ class Scheduler:
         """
         self._waiting = self._orders(jobs)
         try:
-            with draining(self._environment.observer.note) as drain:
+            with draining(self._workplace.observer.note) as drain:
                 self._work_off(drain)
         finally:
             for claim in self._claims.values():
@@ -104,7 +104,7 @@ class Scheduler:
         makings: dict[str, Order] = {}
         runs = []
         for job in jobs:
-            specs = needed_artefacts(job, method_of(job), self._environment.custom, self._environment.artefacts)
+            specs = needed_artefacts(job, method_of(job), self._workplace.custom, self._workplace.artefacts)
             digests = tuple(spec.digest for spec in specs)
             for index, digest in enumerate(digests):
                 if not self._share(digest):
@@ -114,7 +114,7 @@ class Scheduler:
 
     def _share(self, digest: str) -> bool:
         """Share an artefact once; return whether it is at hand."""
-        if digest not in self._shared and (folder := self._environment.artefacts.held(digest)):
+        if digest not in self._shared and (folder := self._workplace.artefacts.held(digest)):
             self._cluster.share(digest, files_of(folder))
             self._shared.add(digest)
         return digest in self._shared
@@ -142,22 +142,22 @@ class Scheduler:
         return slots
 
     def _settings(self) -> WorkerSettings:
-        environment = self._environment
+        workplace = self._workplace
         speeds = frozenset(self._store.speed_keys())
-        return WorkerSettings(environment.executor, environment.exclusive, environment.custom, source_digest(), speeds)
+        return WorkerSettings(workplace.executor, workplace.exclusive, workplace.custom, source_digest(), speeds)
 
     def _claim(self, job: Job) -> bool:
         """Take the job, unless another process is at it or has done it by now."""
         claim = ExitStack()
         if not claim.enter_context(self._store.claim(job.key, wait=False)):
-            self._environment.observer.note(f"another process is at {job.label}; it is left to it")
+            self._workplace.observer.note(f"another process is at {job.label}; it is left to it")
             return False
         if not missing([job], self._store, self._retry):
             claim.close()
-            self._environment.observer.job_finished(self._store.of([job])[job.key])
+            self._workplace.observer.job_finished(self._store.of([job])[job.key])
             return False
         self._claims[job.key] = claim
-        self._environment.observer.job_started(job)
+        self._workplace.observer.job_started(job)
         return True
 
     def _release(self, order: Order) -> None:
@@ -171,7 +171,7 @@ class Scheduler:
         if self._deaths[order.key] >= DEATHS:
             self._give_up(order, f"its worker died {DEATHS} times, last of {death.how}")
         else:
-            self._environment.observer.note(f"the worker of {order.label} died ({death.how}); it starts anew")
+            self._workplace.observer.note(f"the worker of {order.label} died ({death.how}); it starts anew")
             self._waiting.insert(0, order)
 
     def _keep(self, order: Order, outcome: Outcome) -> None:
@@ -181,7 +181,7 @@ class Scheduler:
         if outcome.failure:
             self._give_up(order, outcome.failure)
         elif order.artefact:
-            self._environment.artefacts.receive(order.artefact, outcome.files)
+            self._workplace.artefacts.receive(order.artefact, outcome.files)
             self._share(order.artefact)
         else:
             for speed in outcome.speeds:
@@ -191,7 +191,7 @@ class Scheduler:
     def _give_up(self, order: Order, why: str) -> None:
         """Make a job a failed record; with an artefact, give up all that rests on it."""
         if order.artefact is None:
-            self._put(order, failed(order.job, why, self._environment))
+            self._put(order, failed(order.job, why, self._workplace))
             return
         resting = [other for other in self._waiting if order.artefact in other.needs]
         self._waiting = [other for other in self._waiting if order.artefact not in other.needs]
@@ -201,5 +201,5 @@ class Scheduler:
     def _put(self, order: Order, record: Record) -> None:
         self._store.put(record)
         self._release(order)
-        self._environment.observer.job_finished(record)
+        self._workplace.observer.job_finished(record)
         self._records.append(record)

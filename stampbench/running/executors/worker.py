@@ -15,11 +15,11 @@ from stampbench.job import Job
 from stampbench.measure.provenance import source_digest
 from stampbench.record import Speed
 from stampbench.running.artefacts import Artefacts
-from stampbench.running.environment import Environment
 from stampbench.running.preparing import prepare
 from stampbench.running.progress import Observer
 from stampbench.running.runner import reason
 from stampbench.running.runner import run as run_job
+from stampbench.running.workplace import Workplace
 
 Files = Mapping[str, bytes]
 
@@ -82,18 +82,18 @@ def work(
         return Outcome(refusal="a node of the cluster has other sources of stampbench; install the same on all")
     cache = packed.cache_root() / "artefacts"
     speeds = _Speeds(settings.speeds)
-    environment = Environment(
+    workplace = Workplace(
         speeds, Artefacts(cache, cache), settings.custom, device, observer, settings.executor, settings.exclusive
     )
     try:
         for digest in order.needs:
-            if environment.artefacts.held(digest) is None:
-                environment.artefacts.receive(digest, fetch(digest))
+            if workplace.artefacts.held(digest) is None:
+                workplace.artefacts.receive(digest, fetch(digest))
         if order.artefact is None:
-            record = run_job(order.job, environment)
+            record = run_job(order.job, workplace)
             return Outcome(record.model_dump_json(), [speed.model_dump_json() for speed in speeds.new])
-        prepare(order.job, environment, order.artefact)
-        folder = environment.artefacts.held(order.artefact)
+        prepare(order.job, workplace, order.artefact)
+        folder = workplace.artefacts.held(order.artefact)
         assert folder is not None
         return Outcome(files=files_of(folder))
     except UserError as error:

@@ -12,8 +12,8 @@ from stampbench.methods.stamp.meta_training import MetaTraining
 from stampbench.running import runner
 from stampbench.running.artefacts import Artefacts
 from stampbench.running.campaign import suite_path
-from stampbench.running.environment import Environment
 from stampbench.running.progress import SilentProgress
+from stampbench.running.workplace import Workplace
 from stampbench.store import Store
 
 
@@ -25,10 +25,10 @@ def test_generated_masks_beat_random_ones_on_held_out_characters(tmp_path, monke
     trained: list[MetaTraining] = []
     learned = MetaTraining.learned
     monkeypatch.setattr(MetaTraining, "learned", lambda run: trained.append(run) or learned(run))
-    environment = Environment(
+    workplace = Workplace(
         Store(tmp_path), Artefacts(tmp_path / "pool", tmp_path / "cache"), {}, torch.device("cpu"), SilentProgress(), ""
     )
-    record = runner.run(job, environment)
+    record = runner.run(job, workplace)
     assert record.status == "done", record.reason
     (meta,) = (use for use in record.artefacts if use.kind == "meta-trained")
     run = trained[-1]

@@ -13,11 +13,11 @@ from stampbench.data import packed
 from stampbench.errors import DataError, UserError
 from stampbench.measure.provenance import source_digest
 from stampbench.running.artefacts import Artefacts
-from stampbench.running.environment import Environment
 from stampbench.running.executors.scheduler import DEATHS, Death, Scheduler
 from stampbench.running.executors.worker import Order, Outcome, files_of
 from stampbench.running.preparing import method_of, needed_artefacts
 from stampbench.running.progress import SilentProgress
+from stampbench.running.workplace import Workplace
 from stampbench.store import Store
 from tests import factories
 from tests.tiny import JOBS
@@ -124,8 +124,8 @@ def schedule(tmp_path, store, watcher):
 
     def run(cluster, jobs, retry=False):
         artefacts = Artefacts(store.artefacts, tmp_path / "cache")
-        environment = Environment(store, artefacts, {}, torch.device("cpu"), watcher, "fake", exclusive=False)
-        return {record.key: record for record in Scheduler(cluster, environment, store, retry).run(jobs)}
+        workplace = Workplace(store, artefacts, {}, torch.device("cpu"), watcher, "fake", exclusive=False)
+        return {record.key: record for record in Scheduler(cluster, workplace, store, retry).run(jobs)}
 
     return run
 

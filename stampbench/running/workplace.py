@@ -27,7 +27,7 @@ class Speeds(Protocol):
 
 
 @dataclass(frozen=True)
-class Environment:
+class Workplace:
     """What jobs run on: known speeds, artefacts, the user's own datasets, a device, and who watches.
 
     `executor` is the name of what runs them; `exclusive` says whether a job has the machine to itself.
