@@ -52,13 +52,10 @@ def test_cells_differ_by_every_part_of_the_variant(store: Store) -> None:
 
 
 @pytest.mark.parametrize(
-    ("granularity", "kind", "resource"),
-    [("channel", "macs", "macs"), ("channel", "params", "params"), ("weight", "params", "weights")],
+    ("granularity", "resource"), [("channel", "macs"), ("channel", "params"), ("weight", "weights")]
 )
-def test_a_cell_names_the_resource_that_it_keeps_a_share_of(
-    granularity: str, kind: str, resource: str, store: Store
-) -> None:
-    job = factories.job(granularity=granularity, budget=Budget(kind=kind, keep=0.25))
+def test_a_cell_names_the_resource_that_it_keeps_a_share_of(granularity: str, resource: str, store: Store) -> None:
+    job = factories.job(granularity=granularity, budget=Budget(resource=resource, keep=0.25))
     assert list(job_frame([job], store)["resource"]) == [resource]
 
 
