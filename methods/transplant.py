@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from stampbench.job import Job
+    from stampbench.pruning.groups import Group
 
 
 class TransplantOptions(MetaOptions):
@@ -59,6 +60,14 @@ class Transplant(Method):
   same batches.
 """
 
+    def serves(self, network: nn.Module, groups: Sequence[Group]) -> str | None:
+        """Return why the mask's method cannot serve the network, or None."""
+        return self._mask_method().serves(network, groups)
+
+    def _mask_method(self) -> Method:
+        kind: type[Method] = registry.METHODS.load(self.options.mask)
+        return kind(kind.Options.model_validate(self.options.options))
+
     def artefacts(self, job: Job) -> list[ArtefactSpec]:
         """The weights."""
         return [meta_spec(job, self._kind, self.options)]
@@ -83,8 +92,7 @@ class Transplant(Method):
         from methods.stamp.meta_training import Shape
 
         made = artefacts[self._kind]
-        kind: type[Method] = registry.METHODS.load(self.options.mask)
-        method = kind(kind.Options.model_validate(self.options.options))
+        method = self._mask_method()
         adapted = copy.deepcopy(network)
         load_into(adapted, {**network.state_dict(), **body(made)})
         shape, steps = Shape.of(network, task.input_size, context.floor), self.options.adaptation_steps

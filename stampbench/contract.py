@@ -229,6 +229,13 @@ class Method:
     def __init__(self, options: Any) -> None:
         self.options = options
 
+    def serves(self, network: nn.Module, groups: Sequence[Group]) -> str | None:
+        """Return the reason why this method cannot prune the network, whose weights are undefined; None if it can.
+
+        A job that its method cannot serve is skipped, and its record gives the reason. By default all are served.
+        """
+        return None
+
     def artefacts(self, job: Job) -> list[ArtefactSpec]:
         """What must exist before the plan, besides the start's weights, in the order in which it is made."""
         return []

@@ -19,3 +19,7 @@ class DamagedError(UserError):
     def __init__(self, what: str, remedy: str) -> None:
         super().__init__(f"{what}; {remedy}")
         self.what = what
+
+
+class NetworkError(UserError):
+    """A network that breaks the contract of `stampbench.networks.contract`: its message names what, and where."""

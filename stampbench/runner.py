@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import chain, islice
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 from torch import nn
@@ -40,6 +40,7 @@ from stampbench.measure.gpu import gpu_state
 from stampbench.measure.phases import PhaseClock
 from stampbench.measure.provenance import provenance
 from stampbench.measure.yardstick import yardstick
+from stampbench.networks.check import checked
 from stampbench.networks.initial import build, initialise, initialise_head, place
 from stampbench.progress import Observer
 from stampbench.pruning.compact import compact, widths_of
@@ -102,9 +103,11 @@ class JobContext:
 
 
 def run(job: Job, bench: Bench) -> Record:
-    """Runs a job. Whatever goes wrong in it becomes a failed record; only `UserError` is raised."""
+    """Runs a job, or skips it. Whatever goes wrong in it becomes a failed record; only `UserError` is raised."""
     configure(job)
     try:
+        if why := unserved(job, method_of(job), bench.custom):
+            return failed(job, why, bench, "skipped")
         return _run(job, bench)
     except UserError:
         raise
@@ -112,10 +115,18 @@ def run(job: Job, bench: Bench) -> Record:
         return failed(job, reason(error), bench)
 
 
-def failed(job: Job, why: str, bench: Bench) -> Record:
+def failed(job: Job, why: str, bench: Bench, status: Literal["failed", "skipped"] = "failed") -> Record:
     """The record of a job that has no result."""
     made = provenance(bench.device, job.protocol.precision, bench.executor)
-    return Record(key=job.key, job=job, status="failed", reason=why, provenance=made)
+    return Record(key=job.key, job=job, status=status, reason=why, provenance=made)
+
+
+def unserved(job: Job, method: Method, custom: Mapping[str, CustomDataset]) -> str | None:
+    """Return the reason why the job's method cannot serve its network, or None.
+
+    Raises `NetworkError` for a network that breaks the contract.
+    """
+    return method.serves(*checked(job.network, job.width, catalogue.resolve(job.target, custom).input_size))
 
 
 def reason(error: Exception) -> str:
@@ -257,8 +268,11 @@ def needed_artefacts(
 ) -> list[ArtefactSpec]:
     """The specs of what the job rests on, in the order in which it is made, each with the digest of its dataset.
 
+    A job that is to be skipped rests on nothing.
     Where a dataset is not at hand, an artefact that was made from it elsewhere will do; without either, `DataError`.
     """
+    if unserved(job, method, custom):
+        return []
     start = pretraining.spec_of(job)
     specs = [*([start] if start else []), *method.artefacts(job)]
     return [_with_data(spec, custom, artefacts) for spec in specs]
@@ -360,7 +374,7 @@ def _realise(
         apply_weight_masks(network, masks)
         return network, masks
     if plan.weights is Weights.FRESH:
-        small = build(job.network, task.classes, job.width, widths_of(plan.keep))
+        small: nn.Module = build(job.network, task.classes, job.width, widths_of(plan.keep))
         initialise(small, body, head)
     else:
         small = compact(network, groups, plan.keep, task.input_size)
