@@ -62,10 +62,7 @@ class CostModel:
         model = cls(tuple(layers), norms, {group.name: group.width for group in groups})
         held = sum(parameter.numel() for parameter in network.parameters())
         if model.params() != held:
-            raise NetworkError(
-                f"{model.params():,} parameters are counted, but the network has {held:,}: batch norms need scale and "
-                "shift, and `head` must read one value a channel, as behind global pooling"
-            )
+            raise NetworkError(f"{model.params():,} parameters are counted, but the network has {held:,}")
         return model
 
     def macs(self, widths: Mapping[str, int] | None = None) -> int:

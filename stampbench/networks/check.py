@@ -55,6 +55,8 @@ def _not_understood(module: nn.Module) -> str | None:
     known = f"{', '.join(kind.__name__ for kind in UNDERSTOOD)} and a Linear named 'head'"
     if type(module) is nn.Conv2d and module.groups != 1 and not is_depthwise(module):
         return f"has groups={module.groups}, so it is neither plain nor depthwise"
+    if type(module) is nn.BatchNorm2d and not (module.affine and module.track_running_stats):
+        return "lacks scale and shift, or running statistics"
     if type(module) in UNDERSTOOD:
         return None
     if type(module) is not nn.Sequential and not list(module.children()):

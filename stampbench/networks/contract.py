@@ -45,8 +45,8 @@ class Network(nn.Module):
         """Give every parameter but the head's its initial value, and every batch norm fresh statistics.
 
         By default, convolutions are Kaiming-normal (fan-out, ReLU: He et al., arXiv 1502.01852, eq. 14), drawn in the
-        order of the modules; a channel of a depthwise one fans out to itself alone. Biases are 0 and batch norms neutral.
-        All random numbers come from `stream`.
+        order of the modules; a channel of a depthwise one fans out to itself alone. Biases are 0 and batch norms
+        neutral. All random numbers come from `stream`.
         """
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
