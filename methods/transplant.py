@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from stampbench.job import Job
+    from stampbench.pruning.groups import Group
 
 
 class TransplantOptions(MetaOptions):
@@ -75,6 +76,14 @@ class Transplant(Method):
         """Return the name of the method whose mask this is."""
         return options.mask
 
+    def serves(self, network: nn.Module, groups: Sequence[Group]) -> str | None:
+        """Return why the mask's method cannot serve the network, or None."""
+        return self._mask_method().serves(network, groups)
+
+    def _mask_method(self) -> Method:
+        kind: type[Method] = registry.METHODS.load(self.options.mask)
+        return kind(kind.Options.model_validate(self.options.options))
+
     def artefacts(self, job: Job) -> list[ArtefactSpec]:
         """Return the specification of the meta-trained weights."""
         return [meta_spec(job, self._kind, self.options)]
@@ -99,8 +108,7 @@ class Transplant(Method):
         from .stamp.meta_training import Shape
 
         made = artefacts[self._kind]
-        kind: type[Method] = registry.METHODS.load(self.options.mask)
-        method = kind(kind.Options.model_validate(self.options.options))
+        method = self._mask_method()
         adapted = copy.deepcopy(network)
         load_into(adapted, {**network.state_dict(), **body(made)})
         shape = Shape.of(network, task.input_size, context.floor, context.resource)

@@ -118,8 +118,8 @@ def run(
     unsound = campaign.without_result(jobs)
     for record in unsound:
         print(f"{record.status}: {record.job.label}: {record.reason}", file=sys.stderr)
-    if unsound:
-        print(f"{len(unsound)} of {len(jobs)} jobs have no result; --retry runs them again", file=sys.stderr)
+    if failed := [record for record in unsound if record.status != "skipped"]:
+        print(f"{len(failed)} of {len(jobs)} jobs have no result; --retry runs them again", file=sys.stderr)
         raise typer.Exit(1)
 
 

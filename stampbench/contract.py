@@ -204,6 +204,13 @@ class Method:
         """Return the name of the method whose colour figures use: its own, unless it prunes by the mask of another."""
         return cls.name
 
+    def serves(self, network: nn.Module, groups: Sequence[Group]) -> str | None:
+        """Return the reason why this method cannot prune the network, whose weights are undefined; None if it can.
+
+        A job that its method cannot serve is skipped, and its record gives the reason. By default all are served.
+        """
+        return None
+
     def artefacts(self, job: Job) -> list[ArtefactSpec]:
         """Return what must exist before the plan, besides the start's weights, in the order of making."""
         return []

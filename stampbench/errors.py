@@ -22,5 +22,9 @@ class DamagedError(UserError):
         self.what = what
 
 
+class NetworkError(UserError):
+    """A network that breaks the contract of `stampbench.networks.contract`: its message names what, and where."""
+
+
 class BudgetError(ValueError):
     """A budget that no plan can meet, or a plan that exceeds its budget."""

@@ -22,12 +22,14 @@ class PruningNet(nn.Module):
 
     A convolution has an MLP: ratios of its groups → 32 hidden units → ReLU → the full weight, which is then cropped to
     the leading channels.
+    A depthwise convolution writes its group and reads none, as each of its filters has one input.
     """
 
     def __init__(self, network: nn.Module, groups: Sequence[Group]) -> None:
         super().__init__()
         self.reads = {name: group.name for group in groups for name in group.consumers}
-        self.writes = {name: group.name for group in groups for name in group.producers}
+        self.writes = {name: group.name for group in groups for name in group.producers + group.depthwise}
+        self.depthwise = {name for group in groups for name in group.depthwise}
         self.dense = {group.name: group.width for group in groups}
         self.convolutions = {n: m.weight.shape for n, m in network.named_modules() if isinstance(m, nn.Conv2d)}
         self.generators = nn.ModuleDict(
@@ -45,7 +47,8 @@ class PruningNet(nn.Module):
             assert isinstance(hidden, nn.Linear) and isinstance(last, nn.Linear)
             nn.init.uniform_(hidden.weight, -1, 1, generator=stream)
             nn.init.uniform_(hidden.bias, -1, 1, generator=stream)
-            scale = (2 / (shape[0] * shape[2] * shape[3])) ** 0.5
+            fan_out = (1 if name in self.depthwise else shape[0]) * shape[2] * shape[3]
+            scale = (2 / fan_out) ** 0.5
             nn.init.normal_(last.bias, std=0.9 * scale, generator=stream)
             nn.init.normal_(last.weight, std=0.1 * scale, generator=stream)
         nn.init.normal_(self.head_weight, std=0.01, generator=stream)

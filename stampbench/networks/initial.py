@@ -1,4 +1,4 @@
-"""Initial weights, all from generators that the caller names."""
+"""Networks by name, and their initial weights, all from generators that the caller names."""
 
 from __future__ import annotations
 
@@ -8,13 +8,22 @@ import torch
 from torch import nn
 
 from stampbench import registry
+from stampbench.errors import NetworkError
+from stampbench.networks.contract import Factory, Network
 
 
-def build(name: str, classes: int, width: float, widths: Mapping[str, int] | None = None) -> nn.Module:
-    """A network on the CPU with undefined weights: call `initialise`, or load a state dict."""
-    factory = registry.NETWORKS.load(name)
+def build(name: str, classes: int, width: float, widths: Mapping[str, int] | None = None) -> Network:
+    """Return a network on the CPU with undefined weights: call `initialise`, or load a state dict.
+
+    Raises `NetworkError` if the factory of that name makes no `Network`.
+    """
+    factory: Factory = registry.NETWORKS.load(name)
     with torch.device("meta"):
-        network: nn.Module = factory(classes, width, widths)
+        network = factory(classes, width, widths)
+    if not isinstance(network, Network):
+        raise NetworkError(
+            f"network {name!r} is a {type(network).__name__}; derive it from stampbench.networks.contract.Network"
+        )
     return network.to_empty(device="cpu")
 
 
@@ -24,14 +33,9 @@ def place(network: nn.Module, device: torch.device) -> nn.Module:
 
 
 def initialise(network: nn.Module, body: torch.Generator, head: torch.Generator) -> None:
-    """Kaiming-normal (fan-out, ReLU) convolutions, neutral batch norms (He et al., arXiv 1502.01852, eq. 14)."""
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu", generator=body)
-        elif isinstance(module, nn.BatchNorm2d):
-            module.reset_running_stats()
-            nn.init.ones_(module.weight)
-            nn.init.zeros_(module.bias)
+    """Give a `Network` its initial weights, as it says itself, and its head those of `initialise_head`."""
+    assert isinstance(network, Network)
+    network.initialise_body(body)
     initialise_head(network, head)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stampbench.networks.vgg import scaled
+from stampbench.networks.contract import Network, scaled
 
 STAGES = (64, 128, 256, 512)
 BLOCKS_PER_STAGE = 2
@@ -46,7 +46,7 @@ class BasicBlock(nn.Module):
         return F.relu(self.norm2(self.conv2(hidden)) + self.shortcut(images))
 
 
-class ResNet(nn.Module):
+class ResNet(Network):
     """Basic blocks in four stages. Input (N, 3, H, W), H = W ≥ 8."""
 
     def __init__(self, classes: int, width: float, widths: Mapping[str, int] | None = None) -> None:

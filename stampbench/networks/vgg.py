@@ -7,10 +7,12 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
+from stampbench.networks.contract import Network, scaled
+
 STAGES = ((64, 64), (128, 128), (256,) * 4, (512,) * 4, (512,) * 4)
 
 
-class VGG(nn.Module):
+class VGG(Network):
     """Convolution, batch norm, ReLU sixteen times, max-pooled between stages. Input (N, 3, H, W), H = W ≥ 16."""
 
     def __init__(self, classes: int, width: float, widths: Mapping[str, int] | None = None) -> None:
@@ -35,11 +37,6 @@ class VGG(nn.Module):
         """Logits (N, classes)."""
         logits: Tensor = self.head(self.pool(self.features(images)).flatten(1))
         return logits
-
-
-def scaled(base: int, width: float) -> int:
-    """A width under the multiplier, at least one channel."""
-    return max(1, round(base * width))
 
 
 def vgg19(classes: int, width: float = 1.0, widths: Mapping[str, int] | None = None) -> VGG:

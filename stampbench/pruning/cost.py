@@ -1,7 +1,8 @@
 """Parameters and MACs in closed form, as functions of the channel groups' widths.
 
 MACs are counted for convolutions and linear layers, per image: Σ k_h k_w c_in c_out h_out w_out. They equal fvcore's
-conv + linear count and half the count of `torch.utils.flop_counter`.
+conv + linear count and half the count of `torch.utils.flop_counter`. A depthwise convolution
+reads one channel for each output.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from functools import cached_property
 import torch
 from torch import nn
 
+from stampbench.errors import NetworkError
 from stampbench.pruning.groups import Group, blank_image, evaluation_mode
 from stampbench.pruning.resources.polynomial import Polynomial, Side
 
@@ -50,15 +52,18 @@ class CostModel:
 
     @classmethod
     def of(cls, network: nn.Module, groups: Sequence[Group], input_size: int) -> CostModel:
-        """Return the cost model of a network, read in one forward pass of a blank image that changes nothing in it."""
+        """Return the cost model of a network, read in one forward pass of a blank image that changes nothing in it.
+
+        Raises `NetworkError` if the parameters counted at the dense widths are not those that the network has.
+        """
         outputs = _output_positions(network, input_size)
         reads = {name: group.name for group in groups for name in group.consumers}
-        writes = {name: group.name for group in groups for name in group.producers}
+        writes = {name: group.name for group in groups for name in group.producers + group.depthwise}
         layers = []
         for name, module in network.named_modules():
             if isinstance(module, nn.Conv2d):
                 kernel = module.kernel_size[0] * module.kernel_size[1]
-                fan = (module.in_channels, module.out_channels)
+                fan = (module.in_channels // module.groups, module.out_channels)
             elif isinstance(module, nn.Linear):
                 kernel, fan = 1, (module.in_features, module.out_features)
             else:
@@ -67,7 +72,11 @@ class CostModel:
                 Layer(kernel * outputs[name], kernel, module.bias is not None, reads.get(name), writes.get(name), *fan)
             )
         norms = {group.name: len(group.norms) for group in groups}
-        return cls(tuple(layers), norms, {group.name: group.width for group in groups})
+        model = cls(tuple(layers), norms, {group.name: group.width for group in groups})
+        held = sum(parameter.numel() for parameter in network.parameters())
+        if model.params() != held:
+            raise NetworkError(f"{model.params():,} parameters are counted, but the network has {held:,}")
+        return model
 
     def macs(self, widths: Mapping[str, int] | None = None) -> int:
         """Return the multiply-accumulates of one image at these widths (default: dense)."""
@@ -93,20 +102,25 @@ class CostModel:
 
 
 def _output_positions(network: nn.Module, input_size: int) -> dict[str, int]:
-    """Return the number of spatial positions, h_out × w_out, of every convolution and linear layer."""
+    """Return the spatial positions, h_out × w_out, of every convolution and linear layer, each of which runs once."""
     positions: dict[str, int] = {}
-    handles = []
+    handles = {}
     for name, module in network.named_modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
 
             def record(_m: nn.Module, _i: object, output: torch.Tensor, name: str = name) -> None:
+                if name in positions:
+                    raise NetworkError(f"{name!r} runs more than once in a forward pass")
                 positions[name] = output[0, 0].numel() if output.dim() == 4 else 1
 
-            handles.append(module.register_forward_hook(record))
+            handles[name] = module.register_forward_hook(record)
     try:
         with evaluation_mode(network), torch.no_grad():
             network(blank_image(network, input_size))
     finally:
-        for handle in handles:
+        for handle in handles.values():
             handle.remove()
+    for name in handles:
+        if name not in positions:
+            raise NetworkError(f"{name!r} does not run in a forward pass")
     return positions

@@ -10,20 +10,29 @@ import torch
 import torch_pruning as tp
 from torch import nn
 
+from stampbench.errors import NetworkError
+
+RELUS = ("ReluBackward0", "HardtanhBackward0")
+
 
 @dataclass(frozen=True)
 class Group:
     """Coupled channels, by module name. `name` is the first producer's, in the network's order.
 
-    Producers are convolutions whose outputs carry the channels, norms the batch norms behind them, consumers the
-    convolutions and linear layers that read them.
+    Producers are convolutions whose outputs carry the channels, depthwise the convolutions that filter each of them
+    alone, norms the batch norms behind both, consumers the convolutions and linear layers that read the channels.
+    `gated` are the norms whose outputs leave the group, not only through its depthwise convolutions: zeroed there, a
+    channel is gone. `rectified` tells that a ReLU follows each of them, so that a gate of zero has no gradient.
     """
 
     name: str
     width: int
     producers: tuple[str, ...]
+    depthwise: tuple[str, ...]
     norms: tuple[str, ...]
     consumers: tuple[str, ...]
+    gated: tuple[str, ...]
+    rectified: bool
 
 
 @contextmanager
@@ -50,28 +59,83 @@ def blank_image(network: nn.Module, input_size: int) -> torch.Tensor:
     return torch.zeros(1, 3, input_size, input_size, dtype=like.dtype, device=like.device)
 
 
+def is_depthwise(module: nn.Module) -> bool:
+    """Return whether a module filters every channel alone; a convolution of one channel counts as a plain one."""
+    return isinstance(module, nn.Conv2d) and 1 < module.groups == module.in_channels == module.out_channels
+
+
 def channel_groups(network: nn.Module, input_size: int) -> tuple[Group, ...]:
-    """The network's prunable groups in its own order; the classifier's outputs are not among them."""
+    """The network's prunable groups in its own order; the classifier's outputs are not among them.
+
+    Raises `NetworkError` where channels couple in a way that is not understood.
+    """
     names = {module: name for name, module in network.named_modules()}
     order = {name: position for position, name in enumerate(names.values())}
     with evaluation_mode(network):
         graph = dependency_graph(network, input_size)
         found = graph.get_all_groups(ignored_layers=[network.get_submodule("head")])
-        groups = [_group(network, group, names, order) for group in found]
+        groups = [_group(graph, group, names, order) for group in found]
     return tuple(sorted(groups, key=lambda group: order[group.name]))
 
 
-def _group(network: nn.Module, found: tp.dependency.Group, names: dict[nn.Module, str], order: dict[str, int]) -> Group:
-    producers, norms, consumers = set(), set(), set()
+def _group(
+    graph: tp.DependencyGraph, found: tp.dependency.Group, names: dict[nn.Module, str], order: dict[str, int]
+) -> Group:
+    members: dict[str, set[nn.Module]] = {"producers": set(), "depthwise": set(), "norms": set(), "consumers": set()}
     for dependency, _ in found:
         module, prune = dependency.target.module, dependency.handler
-        if prune == tp.prune_conv_out_channels:
-            producers.add(names[module])
+        if is_depthwise(module):
+            members["depthwise"].add(module)
+        elif prune == tp.prune_conv_out_channels:
+            members["producers"].add(module)
         elif prune == tp.prune_batchnorm_out_channels:
-            norms.add(names[module])
+            members["norms"].add(module)
         elif prune in (tp.prune_conv_in_channels, tp.prune_linear_in_channels):
-            consumers.add(names[module])
-    ordered = [tuple(sorted(kind, key=order.__getitem__)) for kind in (producers, norms, consumers)]
-    first = network.get_submodule(ordered[0][0])
-    assert isinstance(first, nn.Conv2d)
-    return Group(names[first], first.out_channels, *ordered)
+            members["consumers"].add(module)
+    ways = {module: _ways_out(graph.module2node[module]) for module in members["norms"]}
+    members["gated"] = {module for module, way in ways.items() if way}
+    named = {role: tuple(sorted((names[m] for m in found), key=order.__getitem__)) for role, found in members.items()}
+    group = Group(
+        name=named["producers"][0] if named["producers"] else "",
+        width=len(found[0].idxs),
+        rectified=all(all(way) for way in ways.values()),
+        **named,
+    )
+    _refuse_other_couplings(graph, group, {names[module]: module for module in names})
+    return group
+
+
+def _refuse_other_couplings(graph: tp.DependencyGraph, group: Group, modules: dict[str, nn.Module]) -> None:
+    if not group.producers:
+        raise NetworkError(f"the depthwise convolution {group.depthwise[0]!r} reads no channels that could be pruned")
+    for name in group.producers + group.depthwise:
+        if not all(isinstance(after.module, nn.BatchNorm2d) for after in graph.module2node[modules[name]].outputs):
+            raise NetworkError(f"the convolution {name!r} has no batch norm right behind it")
+    for name in group.consumers:
+        module = modules[name]
+        inputs = module.in_channels if isinstance(module, nn.Conv2d) else module.in_features
+        if inputs != group.width:
+            raise NetworkError(
+                f"{name!r} reads {inputs} values, but the group {group.name!r} has {group.width} channels: "
+                "concatenation, splitting and flattening before global pooling are not understood"
+            )
+
+
+def _ways_out(norm: tp.dependency.Node) -> set[bool]:
+    """Return, of every way from a batch norm to a consumer, whether there is a ReLU on it.
+
+    Ways through another batch norm or a depthwise convolution, which belong to the same group, are left out.
+    """
+    ways: set[bool] = set()
+    seen, waiting = set(), [(node, False) for node in norm.outputs]
+    while waiting:
+        node, rectified = waiting.pop()
+        if (node, rectified) in seen or isinstance(node.module, nn.BatchNorm2d) or is_depthwise(node.module):
+            continue
+        seen.add((node, rectified))
+        if isinstance(node.module, nn.Conv2d | nn.Linear):
+            ways.add(rectified)
+        else:
+            rectified = rectified or node.grad_fn.name() in RELUS
+            waiting += [(after, rectified) for after in node.outputs]
+    return ways

@@ -15,11 +15,12 @@ from stampbench.pruning.groups import Group
 def channel_gates(network: nn.Module, groups: Sequence[Group], gates: Mapping[str, Tensor]) -> Iterator[None]:
     """Multiplies the channels of every group by its gate (width,), after batch norm and before ReLU, at every producer.
 
-    Zeroed gates make the network compute what it would without these channels. Gates may require gradients.
+    Where depthwise convolutions follow a producer, the gate is behind the last of them. Zeroed gates make the network
+    compute what it would without these channels. Gates may require gradients.
     """
     handles = []
     for group in groups:
-        for name in group.norms:
+        for name in group.gated:
 
             def multiply(_m: nn.Module, _i: object, output: Tensor, gate: Tensor = gates[group.name]) -> Tensor:
                 return output * gate.view(1, -1, 1, 1).to(output.dtype)

@@ -13,6 +13,7 @@ from stampbench.errors import DataError
 from stampbench.job import Job
 from stampbench.measure.phases import PhaseClock
 from stampbench.measure.provenance import provenance
+from stampbench.networks.check import checked
 from stampbench.record import ArtefactUse
 from stampbench.running import pretraining
 from stampbench.running.artefacts import Artefacts
@@ -24,6 +25,14 @@ def method_of(job: Job) -> Method:
     """Return the job's method with its options."""
     found: type[Method] = registry.METHODS.load(job.method)
     return found(found.Options.model_validate(job.options))
+
+
+def unserved(job: Job, method: Method, custom: Mapping[str, CustomDataset]) -> str | None:
+    """Return the reason why the job's method cannot serve its network, or None.
+
+    Raises `NetworkError` for a network that breaks the contract.
+    """
+    return method.serves(*checked(job.network, job.width, catalogue.resolve(job.target, custom).input_size))
 
 
 def prepare(job: Job, workplace: Workplace, last: str | None = None) -> tuple[list[ArtefactUse], dict[str, Artefact]]:
@@ -51,8 +60,11 @@ def needed_artefacts(
 ) -> list[ArtefactSpec]:
     """Return the specs of what the job rests on, in the order of making, each with the digest of its dataset.
 
+    A job that is to be skipped rests on nothing.
     Where a dataset is not at hand, an artefact that was made from it elsewhere will do; without either, `DataError`.
     """
+    if unserved(job, method, custom):
+        return []
     start = pretraining.spec_of(job)
     specs = [*([start] if start else []), *method.artefacts(job)]
     return [_with_data(spec, custom, artefacts) for spec in specs]

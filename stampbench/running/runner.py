@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import traceback
+from typing import Literal
 
 import torch
 
@@ -24,7 +25,7 @@ from stampbench.pruning.groups import channel_groups
 from stampbench.record import Accuracy, DataUse, Record
 from stampbench.running import pretraining
 from stampbench.running.context import context_of
-from stampbench.running.preparing import method_of, prepare
+from stampbench.running.preparing import method_of, prepare, unserved
 from stampbench.running.stages import (
     cost_of,
     head_steps,
@@ -41,9 +42,11 @@ EVALUATION_BATCH = 256
 
 
 def run(job: Job, workplace: Workplace) -> Record:
-    """Run a job. Whatever goes wrong in it becomes a failed record; only `UserError` is raised."""
+    """Run a job, or skip it. Whatever goes wrong in it becomes a failed record; only `UserError` is raised."""
     configure(job)
     try:
+        if why := unserved(job, method_of(job), workplace.custom):
+            return failed(job, why, workplace, "skipped")
         return _run(job, workplace)
     except UserError:
         raise
@@ -51,10 +54,10 @@ def run(job: Job, workplace: Workplace) -> Record:
         return failed(job, reason(error), workplace)
 
 
-def failed(job: Job, why: str, workplace: Workplace) -> Record:
+def failed(job: Job, why: str, workplace: Workplace, status: Literal["failed", "skipped"] = "failed") -> Record:
     """Return the record of a job that has no result."""
     made = provenance(workplace.device, job.protocol.precision, workplace.executor, workplace.exclusive)
-    return Record(key=job.key, job=job, status="failed", reason=why, provenance=made)
+    return Record(key=job.key, job=job, status=status, reason=why, provenance=made)
 
 
 def reason(error: Exception) -> str:

@@ -88,7 +88,7 @@ def realise(
         apply_weight_masks(network, masks)
         return network, masks
     if plan.weights is Weights.FRESH:
-        small = build(job.network, task.classes, job.width, widths_of(plan.keep))
+        small: nn.Module = build(job.network, task.classes, job.width, widths_of(plan.keep))
         initialise(small, body, head)
     else:
         small = compact(network, groups, plan.keep, task.input_size)

@@ -4,10 +4,11 @@ import torch
 from hypothesis import strategies as st
 from torch import nn
 
+from stampbench import registry
 from stampbench.networks.initial import build, initialise
 from stampbench.pruning.groups import Group
 
-NETWORKS = ["vgg19", "resnet18"]
+NETWORKS = sorted(registry.NETWORKS.targets())
 
 
 def lively(name: str, seed: int = 0, width: float = 0.125) -> nn.Module:
