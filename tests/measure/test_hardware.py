@@ -1,4 +1,5 @@
 import ctypes
+import platform
 import subprocess
 import sys
 
@@ -26,9 +27,12 @@ def test_the_generation_is_the_kernels_numbers(cpu_info):
     assert hardware.cpu_generation() == "25-17-1"
 
 
-def test_no_kernel_file(cpu_info):
+@pytest.mark.parametrize(("processor", "model"), [("Toy 9000", "Toy 9000"), ("", "toy64")])
+def test_without_a_kernel_file_python_names_the_processor(cpu_info, monkeypatch, processor, model):
+    monkeypatch.setattr(platform, "processor", lambda: processor)
+    monkeypatch.setattr(platform, "machine", lambda: "toy64")
     assert hardware.cpu_flags() == frozenset()
-    assert hardware.cpu_model()
+    assert hardware.cpu_model() == model
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,11 @@
 import pytest
 import torch
 from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
 from stampbench.contract import Budget
 from stampbench.methods.snip import Snip, SnipOptions
+from stampbench.pruning.compact import compact
 from stampbench.pruning.groups import channel_groups
 from stampbench.pruning.masks import channel_gates, prunable_weights
 from tests.conformance.conftest import ToyContext, toy_task
@@ -54,9 +56,25 @@ def test_weight_scores_are_weight_times_gradient(name, batches):
             assert scores[parameter][index].item() == pytest.approx(expected, rel=1e-4, abs=1e-9)
 
 
+def counted_macs(network) -> int:
+    """Multiply-accumulates of one image as PyTorch counts them, two FLOPs each."""
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(torch.zeros(1, 3, 16, 16))
+    return counter.get_total_flops() // 2
+
+
 def test_one_round_and_many_meet_the_same_budget():
-    network, task = lively("vgg19"), toy_task()
+    """Both plans fit, and with one more of the dearest channels they would not; the rounds chose other channels."""
+    network, task = lively("vgg19").eval(), toy_task()
+    groups, budget = channel_groups(network, 16), int(0.2 * counted_macs(network))
     plans = [
         Snip(SnipOptions(rounds=rounds)).plan(network, task, Budget(keep=0.2), {}, ToyContext()) for rounds in (1, 5)
     ]
+    for plan in plans:
+        wider = []
+        for name, keep in plan.keep.items():
+            if not keep.all():
+                one_more = keep | (torch.arange(len(keep)) == keep.int().argmin())
+                wider.append(counted_macs(compact(network, groups, {**plan.keep, name: one_more}, 16)))
+        assert counted_macs(compact(network, groups, plan.keep, 16)) <= budget < max(wider)
     assert any((plans[0].keep[g] != plans[1].keep[g]).any() for g in plans[0].keep)

@@ -56,7 +56,6 @@ def test_bars_show_jobs_epochs_accuracy_and_time_left():
     with progress.TerminalProgress(console) as observer:
         observer.suite_started(3, 1, 7200.0)
         observer.epoch("magnitude [x]", 1, 4, 1.25, 0.625)
-        observer._bars.refresh()
     shown = stream.getvalue()
     assert "1/3" in shown and "2 left, about 2.0 h" in shown
     assert "magnitude [x]" in shown and "1/4" in shown and "accuracy 62.5%" in shown
@@ -70,9 +69,13 @@ def test_bars_survive_everything_an_observer_is_told():
     assert "diverged loss" in stream.getvalue() and "one [more] thing" in stream.getvalue()
 
 
-def test_silence():
+def test_silence_prints_nothing_where_lines_would(capsys):
+    with progress.PlainProgress() as observer:
+        tell(observer)
+    assert capsys.readouterr().out
     with progress.SilentProgress() as observer:
         tell(observer)
+    assert capsys.readouterr() == ("", "")
 
 
 def test_time_left_is_the_estimate_then_the_pace(monkeypatch):
