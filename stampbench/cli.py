@@ -176,8 +176,8 @@ def unpack(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="What `pack` wrote, in parts or not.")],
 ) -> None:
     """Put what `pack` wrote into this machine's cache, and its suite file here, after checking its sums."""
-    from stampbench import unpacking
     from stampbench.data import packed
+    from stampbench.running import unpacking
 
     cache = packed.cache_root()
     found = unpacking.unpack(folder, cache, Path())

@@ -15,7 +15,7 @@ from stampbench.data import packed
 from stampbench.errors import UserError
 from stampbench.running.artefacts import Artefacts
 from stampbench.running.offline import Needs, pack
-from stampbench.unpacking import unpack
+from stampbench.running.unpacking import unpack
 from tests import factories
 
 SPEC = ArtefactSpec(
