@@ -141,7 +141,7 @@ def _packed_folder(name: str, custom: Mapping[str, CustomDataset] | None) -> Pat
 
 
 def fetch(name: str, custom: Mapping[str, CustomDataset] | None = None) -> PackedDataset:
-    """Pack the dataset, and before that download it into the cache unless its images are found.
+    """Download the dataset into the cache unless its images are found, and pack it.
 
     Raises `DataError` if there is nothing to download from, or the download fails its integrity check.
     """
@@ -285,7 +285,7 @@ def read(folder: Path) -> PackedDataset:
     manifest = _manifest(folder)
     try:
         tensors = load_file(folder / _TENSORS)
-        held = _spread(tensors, manifest) if manifest.partial else None
+        held = _spread_over_all(tensors, manifest) if manifest.partial else None
         train, test = (Split(tensors[f"{s}_images"], tensors[f"{s}_labels"]) for s in ("train", "test"))
     except (OSError, SafetensorError, KeyError, IndexError, RuntimeError) as error:
         raise _damaged(folder, str(error)) from error
@@ -301,7 +301,7 @@ def read(folder: Path) -> PackedDataset:
 cached_read = lru_cache(maxsize=4)(read)
 
 
-def _spread(tensors: dict[str, Tensor], manifest: Manifest) -> Tensor:
+def _spread_over_all(tensors: dict[str, Tensor], manifest: Manifest) -> Tensor:
     """Replace the training images in `tensors` by all N, black where not held, and return which are held, bool (N,)."""
     images, rows = tensors["train_images"], tensors["train_rows"]
     tensors["train_images"] = images.new_zeros(manifest.train, *images.shape[1:]).index_copy_(0, rows, images)
