@@ -1,4 +1,4 @@
-"""The yardstick is the same work for ever: it is checked against a second implementation with every number spelled out."""
+"""The yardstick is the same work for ever: a second implementation, with every number spelled out, checks it."""
 
 import random
 import time
