@@ -85,7 +85,8 @@ def _tree(source: Path, cache: Path) -> Iterator[Path]:
         except tarfile.TarError as error:
             raise _refused(source, str(error)) from error
         except OSError as error:
-            raise UserError(f"{source} cannot be unpacked in {cache}: {error}; free some space or allow writing there") from error
+            remedy = "free some space or allow writing there"
+            raise UserError(f"{source} cannot be unpacked in {cache}: {error}; {remedy}") from error
         yield Path(name)
 
 
