@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -51,11 +53,29 @@ def test_paired_intervals_and_p_are_scipys(pairs: list[tuple[float, float]]) -> 
     assert (found.sign_flip_p is None) == (len(pairs) < 6)
 
 
-@given(st.lists(st.floats(-1, 1), min_size=2, max_size=7))
+@given(st.lists(st.integers(-10_000, 10_000), min_size=2, max_size=7))
 @settings(max_examples=30, deadline=None)
-def test_sign_flips_are_scipys_exact_permutation_test(differences: list[float]) -> None:
+def test_sign_flips_are_scipys_exact_permutation_test(hundredths: list[int]) -> None:
+    """On the grid of accuracies in hundredths of a point, where sums are equal or clearly apart."""
+    differences = [value / 100 for value in hundredths]
     expected = stats.permutation_test((np.array(differences),), np.mean, permutation_type="samples", n_resamples=np.inf)
     assert sign_flip(differences) == pytest.approx(expected.pvalue, abs=1e-9)
+
+
+@given(st.lists(st.integers(-300, 300), min_size=6, max_size=8), st.integers(0, 100))
+@settings(max_examples=30, deadline=None)
+def test_ties_are_those_of_exact_arithmetic(hundredths: list[int], base: int) -> None:
+    """Differences of two rounded accuracies are rounded too: whole numbers of hundredths decide what is a tie."""
+    signs = list(itertools.product((1, -1), repeat=len(hundredths)))
+    sums = [abs(sum(s * d for s, d in zip(flips, hundredths, strict=True))) for flips in signs]
+    exact = sum(total >= abs(sum(hundredths)) for total in sums) / len(signs)
+    rounded = [(base + value / 100) - base for value in hundredths]
+    assert sign_flip(rounded) == exact
+
+
+def test_a_small_difference_is_no_tie() -> None:
+    """-1, -1 and -7e-13 add up to more than with the last sign turned: of eight flips two are as far from zero."""
+    assert sign_flip([-1.0, -1.0, -7.08e-13]) == 0.25
 
 
 def test_only_common_seeds_are_compared() -> None:
