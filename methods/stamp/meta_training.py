@@ -48,27 +48,35 @@ Mask = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class Shape:
-    """A network's groups and what their channels cost."""
+    """A network's groups and what their channels cost; `least` is the share of its MACs that the floors take.
+
+    An episode's budget below that, which a small network cannot meet, is raised to it.
+    """
 
     groups: tuple[Group, ...]
     cost: CostModel
     soft: SoftCost
     floor: float
+    least: float
 
     @classmethod
     def of(cls, network: nn.Module, input_size: int, floor: float) -> Shape:
         """Of a dense network."""
         groups = channel_groups(network, input_size)
         cost = CostModel.of(network, groups, input_size)
-        return cls(groups, cost, SoftCost.of(cost, next(network.parameters()).device), floor)
+        smallest = {name: max(1, math.ceil(floor * width)) for name, width in cost.widths.items()}
+        # Half a MAC more, so that no rounding takes one away.
+        least = (cost.macs(smallest) + 0.5) / cost.macs()
+        return cls(groups, cost, SoftCost.of(cost, next(network.parameters()).device), floor, least)
 
     def gates(self, logits: Mapping[str, Tensor], keep: float) -> dict[str, Tensor]:
         """0/1 gates within the budget; their gradient reaches the logits."""
-        return relaxed_mask(logits, self.cost, self.soft, keep, TEMPERATURE, self.floor)
+        return relaxed_mask(logits, self.cost, self.soft, max(keep, self.least), TEMPERATURE, self.floor)
 
     def mask(self, logits: Mapping[str, Tensor], keep: float) -> Mask:
         """The channels that these gates keep."""
-        kept = allocate(logits, self.cost, math.floor(keep * self.cost.macs()), floor=self.floor).keep
+        limit = math.floor(max(keep, self.least) * self.cost.macs())
+        kept = allocate(logits, self.cost, limit, floor=self.floor).keep
         return {name: mask.to(logits[name].device) for name, mask in kept.items()}
 
     def random_mask(self, keep: float, stream: torch.Generator, device: torch.device) -> Mask:

@@ -120,7 +120,10 @@ FAULTS: dict[str, tuple[Callable[..., nn.Module], tuple[str, ...]]] = {
     "learned activation": (setting("active", lambda n: nn.PReLU()), ("PReLU 'active'",)),
     "dropout": (setting("active", lambda n: nn.Dropout()), ("Dropout 'active'",)),
     "parameter": (setting("scale", lambda n: nn.Parameter(torch.ones(1))), ("'scale'",)),
-    "nested buffer": (changed(lambda n: n.pool.register_buffer("seen", torch.ones(1))), ("Sequential 'pool'", "'seen'")),
+    "nested buffer": (
+        changed(lambda n: n.pool.register_buffer("seen", torch.ones(1))),
+        ("Sequential 'pool'", "'seen'"),
+    ),
     "grouped": (setting("deep2", lambda n: nn.Conv2d(6, 6, 1, groups=2)), ("Conv2d 'deep2'", "groups=2")),
     "no head": (changed(without_head), ("no linear classifier named 'head'",)),
     "no batch norm": (setting("norm3", lambda n: nn.Identity()), ("'point'", "no batch norm right behind it")),
