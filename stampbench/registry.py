@@ -74,6 +74,7 @@ NETWORKS = Registry(
     {
         "vgg19": "stampbench.networks.vgg:vgg19",
         "resnet18": "stampbench.networks.resnet:resnet18",
+        "mobilenetv2": "stampbench.networks.mobilenet:mobilenetv2",
     },
 )
 RESOURCES = Registry(

@@ -49,27 +49,35 @@ Mask = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class Shape:
-    """The groups of a network and the cost of their channels."""
+    """The groups of a network and the cost of their channels; `least` is the share of that cost that the floors take.
+
+    An episode's budget below that share, which a small network cannot meet, is raised to it.
+    """
 
     groups: tuple[Group, ...]
     pricing: Pricing
     soft: SoftCost
     floor: float
+    least: float
 
     @classmethod
     def of(cls, network: nn.Module, input_size: int, floor: float, resource: Resource) -> Shape:
         """Return the shape of a dense network, its channels priced by the resource."""
         groups = channel_groups(network, input_size)
         pricing = resource.pricing(CostModel.of(network, groups, input_size))
-        return cls(groups, pricing, SoftCost.of(pricing, next(network.parameters()).device), floor)
+        smallest = {name: max(1, math.ceil(floor * width)) for name, width in pricing.widths.items()}
+        # Half a unit more, so that no rounding takes one away.
+        least = (pricing.cost(smallest) + 0.5) / pricing.cost()
+        return cls(groups, pricing, SoftCost.of(pricing, next(network.parameters()).device), floor, least)
 
     def gates(self, logits: Mapping[str, Tensor], keep: float) -> dict[str, Tensor]:
         """Return 0/1 gates within the budget, whose gradient reaches the logits."""
-        return relaxed_mask(logits, self.pricing, self.soft, keep, TEMPERATURE, self.floor)
+        return relaxed_mask(logits, self.pricing, self.soft, max(keep, self.least), TEMPERATURE, self.floor)
 
     def mask(self, logits: Mapping[str, Tensor], keep: float) -> Mask:
         """Return the channels that the gates of these logits keep."""
-        kept = allocate(logits, self.pricing, math.floor(keep * self.pricing.cost()), floor=self.floor).keep
+        limit = math.floor(max(keep, self.least) * self.pricing.cost())
+        kept = allocate(logits, self.pricing, limit, floor=self.floor).keep
         return {name: mask.to(logits[name].device) for name, mask in kept.items()}
 
     def random_mask(self, keep: float, stream: torch.Generator, device: torch.device) -> Mask:

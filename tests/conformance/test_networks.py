@@ -134,6 +134,8 @@ def test_cropped_and_gated_passes_agree(name, data):
         assert not (group.rectified and gates[group.name].grad[~kept].any())
         for statistic in (f"{norm}.{part}" for norm in group.norms for part in ("running_mean", "running_var")):
             torch.testing.assert_close(cropped.get_buffer(statistic)[kept], gated.get_buffer(statistic)[kept])
+    # The network is whole again, its depthwise convolutions too.
+    assert torch.isfinite(cropped(images)).all()
 
 
 @EVERY
@@ -167,15 +169,10 @@ def test_looking_at_a_network_changes_nothing(name, training):
     modes, state = [module.training for module in network.modules()], torch.get_rng_state()
     groups = channel_groups(network, 32)
     CostModel.of(network, groups, 32)
-    compact(network, groups, {g.name: torch.arange(g.width) > 0 for g in groups if g.width > 1} | ones(groups), 32)
-    cropped_forward(copy.deepcopy(network), groups, ones(groups), torch.zeros(2, 3, 32, 32))
+    compact(network, groups, {g.name: torch.arange(g.width) >= g.width // 2 for g in groups}, 32)
     assert modes == [module.training for module in network.modules()]
     assert torch.equal(state, torch.get_rng_state())
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
-
-
-def ones(groups) -> dict[str, torch.Tensor]:
-    return {group.name: torch.ones(group.width, dtype=torch.bool) for group in groups if group.width == 1}
 
 
 def test_a_depthwise_layer_costs_one_input_for_every_output():
