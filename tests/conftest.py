@@ -1,4 +1,4 @@
-"""The third party's example package, importable as if pip had installed it; and records of the tiny suite."""
+"""The third party's example package, as if installed; a cache of the tests' own; and records of the tiny suite."""
 
 import os
 import sys
@@ -12,8 +12,30 @@ sys.path.append(THIRD_PARTY)
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), THIRD_PARTY]))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory):
+    """A cache that starts empty, and no data root: tests neither read nor write what is the user's."""
+    folder = tmp_path_factory.mktemp("own-cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STAMPBENCH_CACHE", str(folder))
+        patch.delenv("STAMPBENCH_DATA", raising=False)
+        yield folder
+
+
 @pytest.fixture(scope="session")
-def pool(tmp_path_factory):
+def packed_images(own_cache):
+    """The folder of the packed images of digits and glyphs, which take seconds to draw."""
+    from stampbench.data import packed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STAMPBENCH_CACHE", str(own_cache))
+        for name in ("digits", "glyphs"):
+            packed.load(name)
+    return own_cache / "data"
+
+
+@pytest.fixture(scope="session")
+def pool(tmp_path_factory, own_cache, packed_images):
     """Every job of the tiny suite, run once."""
     from stampbench import runner
     from stampbench.executors import run_here
@@ -23,8 +45,7 @@ def pool(tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("pool")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STAMPBENCH_CACHE", str(folder / "cache"))
-        patch.delenv("STAMPBENCH_DATA", raising=False)
+        patch.setenv("STAMPBENCH_CACHE", str(own_cache))
         patch.setattr(runner.speed, "ROUNDS", {"train_step": 1, "latency": 1, "inference": 1})
         store = Store(folder / "results")
         records = run_here(JOBS, TINY, store, SilentProgress())

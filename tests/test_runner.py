@@ -17,6 +17,7 @@ from stampbench.job import Job, LearningRates, Protocol, Reference
 from stampbench.progress import SilentProgress
 from stampbench.runner import Bench, run
 from stampbench.store import Store
+from tests.quickly import quicken
 from tests.tiny import JOBS, TINY
 from tests.toy_methods import TARGETS
 
@@ -68,7 +69,7 @@ def test_reference_and_random_starts_share_the_head(pool):
 
 def test_the_same_job_again_gives_the_same_bits(pool, tmp_path, monkeypatch):
     """Everything anew, pretrained networks too: digests, widths and accuracies are equal."""
-    monkeypatch.setattr(runner.speed, "ROUNDS", {"train_step": 1, "latency": 1, "inference": 1})
+    quicken(monkeypatch.setattr)
     for job in [j for j in JOBS if j.seed == 1 and j.start is not Start.RANDOM][1:4]:
         again = run(job, bench(tmp_path))
         before = pool[1][job.key]
@@ -110,7 +111,7 @@ def made_job(**changes) -> Job:
 
 
 def test_a_diverged_job_is_a_record_and_the_suite_goes_on(tmp_path, monkeypatch):
-    monkeypatch.setattr(runner.speed, "ROUNDS", {"train_step": 1, "latency": 1, "inference": 1})
+    quicken(monkeypatch.setattr)
     wild = JOBS[0].protocol.model_copy(update={"learning_rate": LearningRates(random=1e8, reference=1, target=1)})
     diverging = made_job(protocol=wild.model_copy(update={"epochs": 2}))
     store = Store(tmp_path)
@@ -123,7 +124,7 @@ def test_a_diverged_job_is_a_record_and_the_suite_goes_on(tmp_path, monkeypatch)
 
 
 def test_a_job_without_memory_is_a_record_and_the_suite_goes_on(tmp_path, monkeypatch):
-    monkeypatch.setattr(runner.speed, "ROUNDS", {"train_step": 1, "latency": 1, "inference": 1})
+    quicken(monkeypatch.setattr)
     monkeypatch.setattr(registry, "METHODS", registry.Registry("method", registry.METHODS.targets() | TARGETS))
     first, second = run_here([made_job(method="hungry"), JOBS[0]], TINY, Store(tmp_path), SilentProgress())
     assert (first.status, second.status) == ("failed", "done")

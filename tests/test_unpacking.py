@@ -32,9 +32,7 @@ def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "here")
     monkeypatch.setenv("STAMPBENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("STAMPBENCH_DATA", raising=False)
-    packed._read.cache_clear()
-    yield tmp_path / "here"
-    packed._read.cache_clear()
+    return tmp_path / "here"
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The yardstick is the same work for ever, checked against a second implementation of it with every number spelled out."""
+"""The yardstick is the same work for ever: a second implementation of it spells out every number."""
 
 import random
 import time
