@@ -32,7 +32,9 @@ def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "here")
     monkeypatch.setenv("STAMPBENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("STAMPBENCH_DATA", raising=False)
-    return tmp_path / "here"
+    packed._read.cache_clear()
+    yield tmp_path / "here"
+    packed._read.cache_clear()
 
 
 @pytest.fixture

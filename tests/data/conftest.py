@@ -3,6 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from stampbench.data import packed
+
 
 @pytest.fixture(autouse=True)
 def places(tmp_path, monkeypatch):
@@ -10,6 +12,7 @@ def places(tmp_path, monkeypatch):
     for name, variable in (("root", "STAMPBENCH_DATA"), ("cache", "STAMPBENCH_CACHE")):
         (tmp_path / name).mkdir()
         monkeypatch.setenv(variable, str(tmp_path / name))
+    packed._read.cache_clear()
 
 
 @pytest.fixture

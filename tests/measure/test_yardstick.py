@@ -1,4 +1,4 @@
-"""The yardstick is the same work for ever: a second implementation of it spells out every number."""
+"""The yardstick is the same work for ever: a second implementation, with every number spelled out, checks it."""
 
 import random
 import time
