@@ -15,7 +15,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [os.environ.get("PYTHONP
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory):
     """A cache that starts empty, and no data root: tests neither read nor write what is the user's."""
-    folder = tmp_path_factory.mktemp("own-cache")
+    folder = tmp_path_factory.mktemp("shared") / "cache"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STAMPBENCH_CACHE", str(folder))
         patch.delenv("STAMPBENCH_DATA", raising=False)
@@ -35,7 +35,7 @@ def packed_images(own_cache):
 
 
 @pytest.fixture(scope="session")
-def pool(tmp_path_factory, own_cache, packed_images):
+def pool(own_cache, packed_images):
     """Every job of the tiny suite, run once."""
     from stampbench import runner
     from stampbench.executors import run_here
@@ -43,10 +43,9 @@ def pool(tmp_path_factory, own_cache, packed_images):
     from stampbench.store import Store
     from tests.tiny import JOBS, TINY
 
-    folder = tmp_path_factory.mktemp("pool")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STAMPBENCH_CACHE", str(own_cache))
         patch.setattr(runner.speed, "ROUNDS", {"train_step": 1, "latency": 1, "inference": 1})
-        store = Store(folder / "results")
+        store = Store(own_cache.parent / "results")
         records = run_here(JOBS, TINY, store, SilentProgress())
         yield store, {record.key: record for record in records}
