@@ -26,7 +26,7 @@ nox.options.sessions = ["lint", "tests"]
 
 @nox.session(venv_backend="none")
 def tests(session: nox.Session) -> None:
-    """The tests; arguments after `--` go to pytest."""
+    """The tests; arguments after `--` go to pytest, so that `-- -m slow` runs the slow ones."""
     python(session, "-m", "pytest", *session.posargs)
 
 
@@ -48,7 +48,7 @@ def benchmarks(session: nox.Session) -> None:
         session.error(f"no benchmarks {', '.join(sorted(unknown))}; there are {', '.join(known)}")
     for name in session.posargs or known:
         written = folder / f"{name}.json"
-        options = ["-m", "slow", "--benchmark-enable", f"--benchmark-json={written}"]
+        options = ["-m", "benchmark", "--benchmark-enable", f"--benchmark-json={written}"]
         python(session, "-m", "pytest", f"tests/benchmarks/test_{name}.py", *options)
         python(session, "-m", "tests.benchmarks.table", str(written))
 

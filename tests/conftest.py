@@ -1,4 +1,4 @@
-"""The third party's example package, importable as if pip had installed it; and records of the tiny suite."""
+"""The third party's example package, as if installed; a cache of the tests' own; and records of the tiny suite."""
 
 import os
 import sys
@@ -18,8 +18,30 @@ sys.path.append(THIRD_PARTY)
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), THIRD_PARTY]))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory):
+    """A cache that starts empty, and no data root: tests neither read nor write what is the user's."""
+    folder = tmp_path_factory.mktemp("shared") / "cache"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STAMPBENCH_CACHE", str(folder))
+        patch.delenv("STAMPBENCH_DATA", raising=False)
+        yield folder
+
+
 @pytest.fixture(scope="session")
-def pool(tmp_path_factory):
+def packed_images(own_cache):
+    """The folder of the packed images of digits and glyphs, which take seconds to draw."""
+    from stampbench.data import packed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STAMPBENCH_CACHE", str(own_cache))
+        for name in ("digits", "glyphs"):
+            packed.load(name)
+    return own_cache / "data"
+
+
+@pytest.fixture(scope="session")
+def pool(own_cache, packed_images):
     """Every job of the tiny suite, run once."""
     from stampbench.measure import speed
     from stampbench.running.executors.local import Local
@@ -27,11 +49,9 @@ def pool(tmp_path_factory):
     from stampbench.store import Store
     from tests.tiny import JOBS, TINY
 
-    folder = tmp_path_factory.mktemp("pool")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STAMPBENCH_CACHE", str(folder / "cache"))
-        patch.delenv("STAMPBENCH_DATA", raising=False)
-        patch.setattr(speed, "ROUNDS", {"train_step": 1, "latency": 1, "inference": 1})
-        store = Store(folder / "results")
+        patch.setenv("STAMPBENCH_CACHE", str(own_cache))
+        patch.setattr(speed, "ROUNDS", dict.fromkeys(speed.ROUNDS, 1))
+        store = Store(own_cache.parent / "results")
         records = Local().run(JOBS, TINY, store, SilentProgress())
         yield store, {record.key: record for record in records}

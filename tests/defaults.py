@@ -1,7 +1,8 @@
 """The defaults that keys leave out, as a committed snapshot: `python -m tests.defaults` renews it.
 
-A key hashes what differs from the defaults, so a default that changes would change what old records say. It needs a new
-version of the protocol, or of the method, that it belongs to.
+A key hashes what differs from the defaults, so a default that changes would change what old records say, and a field
+that gains or loses its default would change their keys. Either needs a new version of the protocol, or of the method,
+that it belongs to.
 """
 
 from __future__ import annotations
@@ -16,14 +17,19 @@ from pydantic import BaseModel
 
 from stampbench import registry
 from stampbench.data.catalogue import DATASETS
-from stampbench.job import PROTOCOL_VERSION, Budget, Job, Protocol, Reference
+from stampbench.job import PROTOCOL_VERSION, Budget, Job, LearningRates, Protocol, Reference
 
 SNAPSHOT = Path(__file__).with_suffix(".json")
+# What stands for the default of a field that has none.
+REQUIRED = "(required)"
+
+
+MODELS = (Job, Budget, LearningRates, Protocol, Reference)
 
 
 def current() -> dict[str, Any]:
     """Return every version with the defaults that it stands for, as JSON."""
-    shared = {model.__name__: defaults_of(model) for model in (Job, Budget, Protocol, Reference)}
+    shared = {model.__name__: defaults_of(model) for model in MODELS}
     found: dict[str, Any] = {"protocol": {"version": PROTOCOL_VERSION, "defaults": shared}}
     for name, target in registry.METHODS.targets().items():
         if target.startswith("stampbench."):
@@ -34,9 +40,9 @@ def current() -> dict[str, Any]:
 
 
 def defaults_of(model: type[BaseModel]) -> dict[str, Any]:
-    """Return the default of every field that has one, as JSON."""
-    optional = {name for name, field in model.model_fields.items() if not field.is_required()}
-    return model.model_construct().model_dump(mode="json", include=optional)
+    """Return the default of every field as JSON, and `REQUIRED` for those that have none."""
+    required = {name for name, field in model.model_fields.items() if field.is_required()}
+    return dict.fromkeys(required, REQUIRED) | model.model_construct().model_dump(mode="json", exclude=required)
 
 
 def mistakes(before: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
@@ -44,14 +50,22 @@ def mistakes(before: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
     for owner, entry in now.items():
         if owner not in before:
             yield f"{owner} is new: run `python -m tests.defaults`"
+        elif entry["version"] < before[owner]["version"]:
+            yield f"{owner}: its version went back; old records would pass for new ones: raise its version"
         elif entry != before[owner]:
-            changed = sorted(
-                name for name, value in before[owner]["defaults"].items() if entry["defaults"].get(name) != value
-            )
-            if changed and entry["version"] <= before[owner]["version"]:
+            changed = changes(before[owner]["defaults"], entry["defaults"])
+            if changed and entry["version"] == before[owner]["version"]:
                 yield f"{owner}: the defaults of {', '.join(changed)} changed; raise its version"
             else:
                 yield f"{owner} has new fields or a new version: run `python -m tests.defaults`"
+    for owner in before.keys() - now.keys():
+        yield f"{owner} is gone: run `python -m tests.defaults`"
+
+
+def changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Return the fields whose default is another, was taken away or came, and new fields that all must name."""
+    other = {name for name, value in before.items() if name not in now or now[name] != value}
+    return sorted(other | {name for name in now.keys() - before.keys() if now[name] == REQUIRED})
 
 
 def _flat(snapshot: dict[str, Any]) -> dict[str, Any]:

@@ -70,7 +70,7 @@ def pictures(count: int) -> torch.Tensor:
     return torch.randn(count, 3, SIZE, SIZE, generator=stream).to(memory_format=torch.channels_last)
 
 
-@pytest.mark.slow
+@pytest.mark.benchmark
 @pytest.mark.parametrize("round_to", [1, 8])
 @pytest.mark.parametrize("width", [1.0, 0.25])
 @pytest.mark.parametrize("network", ["vgg19", "resnet18"])
@@ -89,7 +89,7 @@ def test_compact_against_dense(
     compare(benchmark, *pair, rounds, what=label, reference="the dense network", **info)
 
 
-@pytest.mark.slow
+@pytest.mark.benchmark
 @pytest.mark.parametrize("network", ["vgg19", "resnet18"])
 def test_compaction_against_a_training_step(network: str, width: float, rounds: int, benchmark: Any) -> None:
     module, precision = made(network, width), preferred_precision(cuda=False)

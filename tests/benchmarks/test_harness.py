@@ -55,14 +55,14 @@ def pool(folder: Path, seeds: int) -> tuple[str, str]:
     return str(path), str(results)
 
 
-@pytest.mark.slow
+@pytest.mark.benchmark
 def test_help(rounds: int, benchmark: Any) -> None:
     """The goal is half a second."""
     names = {"what": "stampbench --help", "reference": "starting Python"}
     compare(benchmark, python("-m", "stampbench", "--help"), python("-c", ""), rounds, **names)
 
 
-@pytest.mark.slow
+@pytest.mark.benchmark
 def test_plan_of_500_jobs(tmp_path: Path, rounds: int, benchmark: Any) -> None:
     """The goal is a second."""
     path, results = pool(tmp_path, seeds=10)
@@ -70,7 +70,7 @@ def test_plan_of_500_jobs(tmp_path: Path, rounds: int, benchmark: Any) -> None:
     compare(benchmark, command, python("-c", ""), rounds, what="plan, 500 jobs", reference="starting Python")
 
 
-@pytest.mark.slow
+@pytest.mark.benchmark
 def test_report_on_2000_records(tmp_path: Path, rounds: int, benchmark: Any) -> None:
     """The goal is five seconds."""
     path, results = pool(tmp_path, seeds=40)

@@ -37,7 +37,7 @@ def address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     node.shutdown()
 
 
-@pytest.mark.slow
+@pytest.mark.benchmark
 def test_jobs_on_ray_against_one_process(address: str, tmp_path: Path, rounds: int, benchmark: Any) -> None:
     """The goal is two seconds a job, with what connecting to the cluster takes shared out over ten jobs."""
     jobs = [
@@ -59,7 +59,7 @@ def test_jobs_on_ray_against_one_process(address: str, tmp_path: Path, rounds: i
     compare(benchmark, *pair, rounds, what=f"{len(jobs)} jobs on Ray", reference="in one process", jobs=len(jobs))
 
 
-@pytest.mark.slow
+@pytest.mark.benchmark
 @pytest.mark.parametrize("what", ["put", "read"])
 def test_records_against_bare_files(what: str, tmp_path: Path, rounds: int, benchmark: Any) -> None:
     """Validated, atomic and flushed to the disk against written and read as they come."""

@@ -16,7 +16,7 @@ from tests.benchmarks import scoring
 WARMUPS = 1
 
 
-@pytest.mark.slow
+@pytest.mark.benchmark
 @pytest.mark.parametrize("network", registry.NETWORKS.targets())
 @pytest.mark.parametrize(("name", "granularity"), scoring.subjects())
 def test_scoring_pass(name: str, granularity: str, network: str, width: float, rounds: int, benchmark: Any) -> None:

@@ -42,7 +42,7 @@ def gated_forward(
     return logits
 
 
-@pytest.mark.slow
+@pytest.mark.benchmark
 @pytest.mark.parametrize("keep", [0.5, 0.25, 0.0625])
 @pytest.mark.parametrize(("network", "width"), [("vgg19", 0.25), ("resnet18", 0.25), ("vgg19", 1.0)])
 def test_cropped_against_gated(network: str, width: float, keep: float, rounds: int, benchmark: Any) -> None:

@@ -51,7 +51,7 @@ def _stream(purpose: str, seed: int) -> torch.Generator:
     return seeding.generator(purpose, "benchmark", seed)
 
 
-@pytest.mark.slow
+@pytest.mark.benchmark
 @pytest.mark.parametrize("network", ["vgg19", "resnet18"])
 def test_epoch_against_an_idiomatic_loop(network: str, rounds: int, benchmark: Any) -> None:
     """The goal is a ratio of at most 1/2: twice the images a second."""
@@ -63,7 +63,7 @@ def test_epoch_against_an_idiomatic_loop(network: str, rounds: int, benchmark: A
     compare(benchmark, ours.epoch, theirs, rounds, **what, **info)
 
 
-@pytest.mark.slow
+@pytest.mark.benchmark
 def test_data_path_against_the_epoch_it_feeds(rounds: int, benchmark: Any) -> None:
     """The goal is a ratio of at most 0.05."""
     task, precision = photographs(), preferred_precision(cuda=False)

@@ -11,33 +11,16 @@ from pathlib import Path
 
 import pytest
 
-SUITE = """
-title = "Digits, in seconds"
+from tests.tiny import tiny_toml
 
-[presets.tiny.protocol]
-train_images = 200
-validation_images = 60
-epochs = 2
-batch_size = 32
-precision = "fp32"
-threads = 1
-learning_rate = { random = 0.05, reference = 0.05, target = 0.05 }
-reference = { dataset = "glyphs", epochs = 1, images = 200 }
-
-[[presets.tiny.grid]]
-targets = ["digits"]
-networks = ["resnet18"]
-width = 0.125
-methods = ["dense", { name = "magnitude", start = "random" }, "random"]
-budgets = [0.25]
-seeds = 2
-"""
+METHODS = '["dense", { name = "magnitude", start = "random" }, "random"]'
+QUICKLY = Path(__file__).with_name("quickly.py")
 
 
 def command(folder: Path, results: str) -> list[str]:
     suite = folder / "tiny.toml"
-    suite.write_text(SUITE)
-    return [sys.executable, "-m", "stampbench", "run", str(suite), "--results", str(folder / results)]
+    suite.write_text(tiny_toml(METHODS, epochs=2))
+    return [sys.executable, str(QUICKLY), "run", str(suite), "--results", str(folder / results)]
 
 
 def outcomes(folder: Path) -> dict[str, tuple]:
@@ -57,9 +40,10 @@ def settings(folder: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def calm(tmp_path_factory):
+def calm(tmp_path_factory, packed_images):
     """An undisturbed run: its folder, with its cache, and its outcomes."""
     folder = tmp_path_factory.mktemp("calm")
+    shutil.copytree(packed_images, folder / "cache" / "data")
     subprocess.run(command(folder, "calm"), env=settings(folder), check=True, capture_output=True)
     return folder, outcomes(folder / "calm")
 
@@ -103,7 +87,7 @@ def test_what_is_damaged_is_set_aside_told_and_made_anew(tmp_path, calm):
 DAMAGED = [
     "calm/records/*.json",
     "calm/speed/*.json",
-    "calm/artefacts/*/tensors.safetensors",
+    "cache/artefacts/*/tensors.safetensors",
     "cache/data/*/images.safetensors",
 ]
 

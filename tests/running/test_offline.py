@@ -1,7 +1,6 @@
 """What is packed suffices for its jobs, on a machine with few packages, and is refused for others."""
 
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -18,29 +17,12 @@ from stampbench import cli
 from stampbench.data import catalogue, packed
 from stampbench.data.split import drawn_rows, make_task
 from stampbench.errors import DataError
+from stampbench.record import Record
+from stampbench.store import Store
+from tests.tiny import tiny, tiny_toml
 
 ROOT = Path(__file__).resolve().parents[2]
-SUITE = """
-title = "Digits, in seconds"
-
-[presets.tiny.protocol]
-train_images = 200
-validation_images = 60
-epochs = 1
-batch_size = 32
-precision = "fp32"
-threads = 1
-learning_rate = { random = 0.05, reference = 0.05, target = 0.05 }
-reference = { dataset = "glyphs", epochs = 1, images = 200 }
-
-[[presets.tiny.grid]]
-targets = ["digits"]
-networks = ["resnet18"]
-width = 0.125
-methods = ["dense", "magnitude"]
-budgets = [0.25]
-seeds = 1
-"""
+METHODS = '["dense", "magnitude"]'
 # What CONTRIBUTING.md asks of an offline machine; filelock, jinja2, numpy and pillow come with torch and torchvision.
 AT_HAND = {
     "torch",
@@ -61,19 +43,19 @@ REFUSING = """
 import sys
 sys.modules.update(dict.fromkeys({refused!r}))
 from stampbench.cli import main
+from tests.quickly import quicken
+quicken()
 main(sys.argv[1:])
 """
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    """A suite, an empty cache, no data of the user's."""
-    (tmp_path / "tiny.toml").write_text(SUITE)
+def folder(tmp_path, monkeypatch, packed_images):
+    """The first two jobs of the tiny suite, and a cache with their images."""
+    (tmp_path / "tiny.toml").write_text(tiny_toml(METHODS, seeds=1))
+    shutil.copytree(packed_images, tmp_path / "cache" / "data")
     monkeypatch.setenv("STAMPBENCH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv("STAMPBENCH_DATA", raising=False)
-    packed.cached_read.cache_clear()
-    yield tmp_path
-    packed.cached_read.cache_clear()
+    return tmp_path
 
 
 def pack(folder: Path, *more: str) -> Path:
@@ -97,15 +79,25 @@ def run_elsewhere(folder: Path, cache: Path, results: str, refused: set[str]) ->
     environment = os.environ | {"STAMPBENCH_CACHE": str(cache), "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    records = [json.loads(path.read_text()) for path in sorted((folder / results / "records").glob("*.json"))]
-    return {r["key"]: (r["status"], r["accuracy"], r["digests"], r["data"]["digits"]["digest"]) for r in records}
+    records = [Record.model_validate_json(path.read_text()) for path in (folder / results / "records").glob("*.json")]
+    return {record.key: lasting(record) for record in records}
 
 
-def test_a_machine_with_few_packages_gets_the_same_records(folder):
+def lasting(record: Record) -> tuple:
+    return record.status, record.accuracy, record.cost, record.digests, record.data
+
+
+@pytest.fixture
+def here(pool):
+    """What these two jobs gave in this process, with all packages."""
+    return {job.key: lasting(pool[1][job.key]) for job in tiny(METHODS, seeds=1).jobs("tiny", "fp32")}
+
+
+def test_a_machine_with_few_packages_gets_the_same_records(folder, here):
     out = pack(folder)
     there = run_elsewhere(folder, out / "cache", "there", refused_modules())
-    assert len(there) == 2 and {entry[0] for entry in there.values()} == {"done"}
-    assert there == run_elsewhere(folder, folder / "cache", "here", set())
+    assert len(here) == 2 and {entry[0] for entry in here.values()} == {"done"}
+    assert there == here
 
 
 def test_only_the_images_of_the_jobs_are_packed_and_others_refused(folder, monkeypatch):
@@ -125,22 +117,21 @@ def test_only_the_images_of_the_jobs_are_packed_and_others_refused(folder, monke
     assert {s.name: s.found for s in packed.status()}["digits"] == "cache, in part"
 
 
-def test_an_artefact_at_hand_is_packed_in_place_of_its_images(folder):
+def test_an_artefact_at_hand_is_packed_in_place_of_its_images(folder, here, own_cache):
     assert {path.name for path in (pack(folder) / "cache" / "data").iterdir()} == {"digits-v1", "glyphs-v1"}
     shutil.rmtree(folder / "packed")
-    run_elsewhere(folder, folder / "cache", "results", set())
-    for path in (folder / "results" / "records").glob("*.json"):
-        path.unlink()
+    # Running the jobs of the whole suite has made this one and others.
+    shutil.copytree(own_cache / "artefacts", folder / "cache" / "artefacts")
     out = pack(folder)
     assert [path.name for path in (out / "cache" / "data").iterdir()] == ["digits-v1"]
     assert len(list((out / "cache" / "artefacts").iterdir())) == 1
     # There the reference images can neither be found nor drawn.
-    there = run_elsewhere(folder, out / "cache", "there", refused_modules())
-    assert len(there) == 2 and {entry[0] for entry in there.values()} == {"done"}
+    assert run_elsewhere(folder, out / "cache", "there", refused_modules()) == here
 
 
-def test_what_is_done_is_not_packed(folder):
-    run_elsewhere(folder, folder / "cache", "results", set())
+def test_what_is_done_is_not_packed(folder, here, pool):
+    for key in here:
+        Store(folder / "results").put(pool[1][key])
     assert sorted(path.name for path in pack(folder).iterdir()) == ["SHA256SUMS", "tiny.toml"]
 
 

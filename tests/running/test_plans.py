@@ -11,26 +11,24 @@ from PIL import Image
 from stampbench import registry
 from stampbench.data import packed
 from stampbench.data.catalogue import CustomDataset
-from stampbench.measure import speed
 from stampbench.registry import Registry
 from stampbench.running import pretraining, runner
 from stampbench.running.artefacts import Artefacts
+from stampbench.running.preparing import prepare
 from stampbench.running.progress import SilentProgress
 from stampbench.running.runner import run
 from stampbench.running.workplace import Workplace
 from stampbench.store import Store
 from stampbench.suite import Suite
+from tests.quickly import quicken
+from tests.tiny import TINY
 from tests.toy_methods import TARGETS
 
-PROTOCOL: dict[str, Any] = {
+PROTOCOL: dict[str, Any] = TINY.presets["tiny"].protocol.model_dump(mode="json") | {
     "train_images": 160,
     "validation_images": 32,
-    "epochs": 1,
-    "batch_size": 32,
-    "precision": "fp32",
-    "threads": 1,
     "head_steps": 3,
-    "learning_rate": {"random": 0.05, "reference": 0.05, "target": 0.05},
+    "precision": "fp32",
     "reference": {"dataset": "glyphs", "epochs": 1, "images": 160},
 }
 
@@ -38,8 +36,7 @@ PROTOCOL: dict[str, Any] = {
 @pytest.fixture(autouse=True)
 def toys(monkeypatch, tmp_path):
     monkeypatch.setattr(registry, "METHODS", Registry("method", TARGETS))
-    monkeypatch.setattr(speed, "ROUNDS", {"train_step": 1, "latency": 1, "inference": 1})
-    monkeypatch.delenv("STAMPBENCH_DATA", raising=False)
+    quicken(monkeypatch.setattr)
 
 
 def job(method: str, seed: int = 0, **grid: Any):
@@ -117,14 +114,13 @@ def test_head_steps_are_taken_before_data_driven_scores_and_charged(workplace, m
         steps.append(workplace)
         return step(self, *batch)
 
-    record = done(run(job("reads-data"), workplace))
+    prepare(job("reads-data"), workplace)
     monkeypatch.setattr(runner.Trainer, "step", counted)
-    done(run(job("reads-data"), workplace))
-    with_head = len(steps)
-    steps.clear()
-    done(run(job("reads-data", protocol={"head_steps": 0}), workplace))
-    assert with_head - len(steps) == 3
-    assert record.digests == done(run(job("reads-data", protocol={"head_steps": 0}), workplace)).digests
+    with_head = done(run(job("reads-data"), workplace))
+    taken = len(steps)
+    without = done(run(job("reads-data", protocol={"head_steps": 0}), workplace))
+    assert taken - (len(steps) - taken) == 3
+    assert with_head.digests == without.digests
 
 
 def test_the_pretrained_network_is_the_one_its_spec_asks_for(workplace):

@@ -12,7 +12,6 @@ from stampbench import registry
 from stampbench.contract import Budget, Start
 from stampbench.errors import DataError, UserError
 from stampbench.job import Job, LearningRates, Protocol, Reference
-from stampbench.measure import speed
 from stampbench.running import runner
 from stampbench.running.artefacts import Artefacts
 from stampbench.running.executors.local import Local
@@ -20,6 +19,7 @@ from stampbench.running.progress import SilentProgress
 from stampbench.running.runner import run
 from stampbench.running.workplace import Workplace
 from stampbench.store import Store
+from tests.quickly import quicken
 from tests.tiny import JOBS, TINY
 from tests.toy_methods import TARGETS
 
@@ -71,7 +71,7 @@ def test_reference_and_random_starts_share_the_head(pool):
 
 def test_the_same_job_again_gives_the_same_bits(pool, tmp_path, monkeypatch):
     """Everything anew, pretrained networks too: digests, widths and accuracies are equal."""
-    monkeypatch.setattr(speed, "ROUNDS", {"train_step": 1, "latency": 1, "inference": 1})
+    quicken(monkeypatch.setattr)
     for job in [j for j in JOBS if j.seed == 1 and j.start is not Start.RANDOM][1:4]:
         again = run(job, workplace(tmp_path))
         before = pool[1][job.key]
@@ -115,7 +115,7 @@ def made_job(**changes) -> Job:
 
 
 def test_a_diverged_job_is_a_record_and_the_suite_goes_on(tmp_path, monkeypatch):
-    monkeypatch.setattr(speed, "ROUNDS", {"train_step": 1, "latency": 1, "inference": 1})
+    quicken(monkeypatch.setattr)
     wild = JOBS[0].protocol.model_copy(update={"learning_rate": LearningRates(random=1e8, reference=1, target=1)})
     diverging = made_job(protocol=wild.model_copy(update={"epochs": 2}))
     store = Store(tmp_path)
@@ -128,7 +128,7 @@ def test_a_diverged_job_is_a_record_and_the_suite_goes_on(tmp_path, monkeypatch)
 
 
 def test_a_job_without_memory_is_a_record_and_the_suite_goes_on(tmp_path, monkeypatch):
-    monkeypatch.setattr(speed, "ROUNDS", {"train_step": 1, "latency": 1, "inference": 1})
+    quicken(monkeypatch.setattr)
     monkeypatch.setattr(registry, "METHODS", registry.Registry("method", registry.METHODS.targets() | TARGETS))
     first, second = Local().run([made_job(method="hungry"), JOBS[0]], TINY, Store(tmp_path), SilentProgress())
     assert (first.status, second.status) == ("failed", "done")

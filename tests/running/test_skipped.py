@@ -6,12 +6,13 @@ from stampbench import cli, registry
 from stampbench.errors import UserError
 from stampbench.measure import speed
 from stampbench.registry import Registry
-from stampbench.running.preparing import method_of, needed_artefacts
+from stampbench.running.executors.local import Local
+from stampbench.running.preparing import method_of, needed_artefacts, unserved
 from stampbench.running.progress import SilentProgress
 from stampbench.store import Store
 from stampbench.suite import Suite
 from tests.networks import small
-from tests.report.tables_of import suite_tables
+from tests.report.making import suite_tables
 from tests.tiny import TINY
 from tests.toy_methods import Prepared
 
@@ -64,15 +65,15 @@ def test_a_skipped_job_rests_on_no_artefact(suite):
 def test_a_transplant_serves_what_its_masks_method_serves(suite):
     job = next(job for job in suite.jobs("tiny", "fp32") if job.method == "choosy")
     transplant = job.model_copy(update={"method": "transplant", "options": {"mask": "choosy", "options": {}}})
-    assert runner.unserved(transplant, method_of(transplant), {}) == REASON
+    assert unserved(transplant, method_of(transplant), {}) == REASON
     plain = transplant.model_copy(update={"options": {"mask": "snip", "options": {}}})
-    assert runner.unserved(plain, method_of(plain), {}) is None
+    assert unserved(plain, method_of(plain), {}) is None
 
 
 def test_a_skip_is_told_by_run_and_table_and_is_no_failure(suite, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("stampbench.suite.load", lambda _path: suite)
-    monkeypatch.setattr("stampbench.campaign.suite_path", lambda name: tmp_path / name)
+    monkeypatch.setattr("stampbench.running.campaign.suite_path", lambda name: tmp_path / name)
 
     def call(*arguments):
         with pytest.raises(SystemExit) as stopped:
