@@ -193,7 +193,7 @@ def test_a_named_list_stands_for_its_rows_in_their_order(load, load_lists, toy_m
     ("rows", "words"),
     [
         ('["@prund"]', "no list of methods is called 'prund'; did you mean 'pruned'?"),
-        ('["@pruned", "random"]', "random stands there twice"),
+        ('["@pruned", "random"]', "random is named twice"),
         ('["@pruned", "@pruned"]', "twice"),
     ],
 )

@@ -130,7 +130,7 @@ class Data:
 
     @property
     def compared_cells(self) -> pd.DataFrame:
-        """The channel cells in which schedules are compared: those at the suite's share and those that keep everything."""
+        """The channel cells that enter comparisons: those at the suite's share and those that keep everything."""
         shares = [] if self.compared_keep is None else [self.compared_keep, 1.0]
         return self.channel_cells[self.channel_cells["keep"].isin(shares)]
 

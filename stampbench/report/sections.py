@@ -40,7 +40,7 @@ def suite_sections(suite: Suite, store: Store) -> list[Section]:
 
 
 def preset_sections(suite: Suite, preset: str, store: Store) -> list[Section]:
-    """Return a section for each precision with records, stale ones included; that with most finished jobs comes first."""
+    """Return a section for each precision with records, stale ones included; most finished jobs come first."""
     runs = [(jobs, store.of(jobs)) for jobs in _runs(suite, preset)]
     runs.sort(key=lambda run: sum(record.status == "done" for record in run[1].values()), reverse=True)
     sections = [_section(suite, preset, jobs, records, store) for jobs, records in runs]

@@ -43,7 +43,7 @@ def _rows(cells: pd.DataFrame, limits: Sequence[int]) -> Iterator[tuple[Entry, .
 
 
 def _limits(cells: pd.DataFrame) -> list[int]:
-    """Return the seconds to compare at: powers of two, from the first by which a row has ended to that by which all have."""
+    """Return the seconds to compare at: the powers of two from when the first row has ended to when all have."""
     if cells["total_s"].dropna().empty:
         return []
     first, last = (math.ceil(math.log2(value)) for value in (cells["total_s"].min(), cells["total_s"].max()))
