@@ -34,7 +34,7 @@ def unpack(source: Path, cache: Path, here: Path) -> Unpacked:
     """Put what `pack` wrote to `source` into a cache, and its suite file into the folder `here`.
 
     What the cache holds already stays. Raises `UserError`, before anything is written, if the source is damaged or
-    holds files that `pack` does not write, and if other images of the same dataset or another suite file are in the way.
+    holds files that `pack` does not write, and if other images of a dataset or another suite file are in the way.
     """
     _check_sums(source)
     with _tree(source, cache) as tree:

@@ -104,7 +104,7 @@ def test_wrong_values_are_refused_where_they_are(load, toy_methods, old, new, wh
         ('"random"]', '"randm"]', "did you mean 'random'?"),
         ('scope = "global"', 'scoop = "global"', "did you mean 'scope'?"),
         ("scope =", "rounds =", "rounds"),
-        ('"random"]', '{ name = "random", granularity = "weight" }]', "no weight granularity"),
+        ('"random"]', '{ name = "random", granularity = "weight" }]', "does not prune with weight granularity"),
         ('"random"]', '{ name = "random", start = "targt" }]', "start"),
     ],
 )

@@ -35,8 +35,8 @@ def break_even_tables(data: Data) -> list[Table]:
         name=scope.name("break-even"),
         caption=f"When work on the reference side has paid for itself ({scope.suite}, {scope.preset} preset): the "
         "additional seconds that the method takes on the reference side, the seconds that it saves on every target, "
-        f"and the number of targets from which on it takes less time in all; {scope.setting}. Accuracies differ: see the "
-        "tables above.",
+        f"and the number of targets from which on it takes less time in all; {scope.setting}. Accuracies differ: see "
+        "the tables above.",
         columns=columns_of(words, TEXTS),
         rows=rows,
     )

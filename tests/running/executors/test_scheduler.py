@@ -194,7 +194,7 @@ def test_a_death_is_retried_up_to_the_limit(schedule, watcher, far):
     records = schedule(cluster, [killer, other])
     assert cluster.jobs == [killer.key] * DEATHS + [other.key]
     assert statuses(records) == {killer.key: "failed", other.key: "done"}
-    assert f"died {DEATHS} times, last of WorkerCrashed" in records[killer.key].reason
+    assert f"died {DEATHS} times, the last time of WorkerCrashed" in records[killer.key].reason
     assert len([note for note in watcher.notes if "starts again" in note]) == DEATHS - 1
 
 
