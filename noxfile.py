@@ -1,6 +1,6 @@
 """Everything that people and CI run: `nox`, `nox -s tests`, `nox -s suite_demo`, `nox -s report`.
 
-All sessions share one environment, made once and again only when what is installed in it changes.
+All sessions share one environment. It is made once, and again only when its requirements change.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ nox.options.sessions = ["lint", "tests"]
 
 @nox.session(venv_backend="none")
 def tests(session: nox.Session) -> None:
-    """The tests; arguments after `--` go to pytest, so that `-- -m slow` runs the slow ones."""
+    """Run the tests; arguments after `--` go to pytest, so that `-- -m slow` runs the slow ones."""
     python(session, "-m", "pytest", *session.posargs)
 
 
 @nox.session(venv_backend="none")
 def lint(session: nox.Session) -> None:
-    """Style, formatting and types."""
+    """Check style, formatting and types."""
     python(session, "-m", "ruff", "check", ".")
     python(session, "-m", "ruff", "format", "--check", ".")
     python(session, "-m", "mypy")
@@ -40,12 +40,12 @@ def lint(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def benchmarks(session: nox.Session) -> None:
-    """All of tests/benchmarks, on an idle machine, or those named after `--`: scoring, training, compact, harness."""
+    """Run tests/benchmarks on an idle machine: all, or those named after `--`, such as scoring, training, compact."""
     folder = Path("results/benchmarks")
     folder.mkdir(parents=True, exist_ok=True)
     known = sorted(path.stem.removeprefix("test_") for path in Path("tests/benchmarks").glob("test_*.py"))
     if unknown := set(session.posargs) - set(known):
-        session.error(f"no benchmarks {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+        session.error(f"there are no benchmarks {', '.join(sorted(unknown))}; known are: {', '.join(known)}")
     for name in session.posargs or known:
         written = folder / f"{name}.json"
         options = ["-m", "benchmark", "--benchmark-enable", f"--benchmark-json={written}"]
@@ -55,25 +55,25 @@ def benchmarks(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def soak(session: nox.Session) -> None:
-    """Random kills over the demo suite, half an hour; arguments after `--`: `--kills 50 --seed 0 --gap 20`."""
+    """Kill runs of the demo suite at random for half an hour; arguments after `--`: `--kills 50 --seed 0 --gap 20`."""
     python(session, "-m", "tests.soak", *session.posargs)
 
 
 @nox.session(venv_backend="none")
 def check(session: nox.Session) -> None:
-    """The gate: `nox -s check -- demo` compares its records with the stored ones of this device."""
+    """Run the gate: `nox -s check -- demo` compares the suite's records with the baseline of this device."""
     python(session, "-m", "stampbench", "check", *session.posargs)
 
 
 @nox.session(venv_backend="none")
 def report(session: nox.Session) -> None:
-    """The tables of every suite from the records at hand; arguments after `--` go to `stampbench report`."""
+    """Write the reports of every suite from the records; arguments after `--` go to `stampbench report`."""
     python(session, "-m", "stampbench", "report", *session.posargs)
 
 
 @nox.session(venv_backend="none")
 def wheel(session: nox.Session) -> None:
-    """The wheel in a fresh environment runs the demo's first jobs; `-- clean` installs its dependencies there too."""
+    """Run the demo's first jobs from the wheel in a fresh environment; `-- clean` also installs its dependencies."""
     session.env["PYTHONPATH"] = ""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name).resolve()
@@ -81,9 +81,9 @@ def wheel(session: nox.Session) -> None:
 
 
 def install_wheel(session: nox.Session, folder: Path, clean: bool) -> Path:
-    """Installs the wheel in a fresh environment, of which it returns the folder of programs.
+    """Install the wheel in a fresh environment, and return the environment's folder of programs.
 
-    Unless that shall be clean, other packages are those of the shared environment, which saves 5 GB.
+    Unless `clean` is set, other packages come from the shared environment, which saves 5 GB.
     """
     shutil.rmtree("build", ignore_errors=True)  # files deleted since an older build would go into the wheel
     if not clean:
@@ -100,13 +100,13 @@ def install_wheel(session: nox.Session, folder: Path, clean: bool) -> Path:
 
 
 def packages_of(python: Path) -> Path:
-    """Where an environment keeps its packages."""
+    """Return the folder in which an environment keeps its packages."""
     show = "import sysconfig; print(sysconfig.get_path('purelib'))"
     return Path(subprocess.check_output([python, "-c", show], text=True).strip())
 
 
 def try_wheel(session: nox.Session, programs: Path, folder: Path) -> None:
-    """Runs the installed command in a folder that holds a package `methods` of somebody else's."""
+    """Run the installed command in a folder that holds a foreign package `methods`."""
     foreign = folder / "elsewhere" / "methods" / "__init__.py"
     foreign.parent.mkdir(parents=True)
     foreign.write_text("raise ImportError('not the methods of stampbench')\n")
@@ -115,7 +115,7 @@ def try_wheel(session: nox.Session, programs: Path, folder: Path) -> None:
         show = "import stampbench.methods as m, stampbench.suites as s; print(m.__file__, s.__file__, sep='\\n')"
         files = session.run(str(programs / "python"), "-c", show, external=True, silent=True)
         if not all(Path(file).is_relative_to(programs.parent) for file in str(files).split()):
-            session.error(f"methods and suites are not those of the wheel, but {files}")
+            session.error(f"methods and suites come from {files}, not from the wheel")
         methods = session.run(str(programs / "stampbench"), "list", "methods", external=True, silent=True)
         if "cannot be loaded" in str(methods):
             session.error(f"the wheel lacks something that its methods need:\n{methods}")
@@ -128,7 +128,7 @@ def try_wheel(session: nox.Session, programs: Path, folder: Path) -> None:
 
 
 def suite_session(path: Path) -> None:
-    """Adds the session that runs what is missing of a suite, then writes its tables."""
+    """Add a session that runs the missing jobs of a suite and then writes its report."""
 
     def run_suite(session: nox.Session) -> None:
         prepare(session)
@@ -136,24 +136,24 @@ def suite_session(path: Path) -> None:
         session.log(" ".join(command))
         code = subprocess.call(command)
         if code not in (0, 1):
-            session.error(f"the run ended with code {code}; the same command goes on from there")
+            session.error(f"the run ended with code {code}; the same command resumes where it stopped")
         out = str(Path("reports") / path.stem)
         python(session, "-m", "stampbench", "report", str(path), "--out", out, *results(session.posargs))
         if code:
-            session.error("some jobs failed; the table says which")
+            session.error("some jobs failed; the tables say which")
 
-    run_suite.__doc__ = f"Runs {path}, then reports; arguments after `--` go to `stampbench run`."
+    run_suite.__doc__ = f"Run {path}, then write its report; arguments after `--` go to `stampbench run`."
     nox.session(run_suite, name=f"suite_{path.stem}", venv_backend="none")
 
 
 def python(session: nox.Session, *arguments: str) -> None:
-    """Runs the shared environment's Python."""
+    """Run the Python of the shared environment."""
     prepare(session)
     session.run(str(PYTHON), *arguments, external=True)
 
 
 def prepare(session: nox.Session) -> None:
-    """Makes the shared environment, unless its stamp says that it is there already."""
+    """Make the shared environment, unless its stamp says that it is up to date."""
     files = [Path("pyproject.toml"), Path("setup.py"), Path("constraints.txt")]
     digest = hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()
     if STAMP.exists() and STAMP.read_text() == digest:
@@ -166,7 +166,7 @@ def prepare(session: nox.Session) -> None:
 
 
 def results(arguments: Sequence[str]) -> list[str]:
-    """The `--results DIR` among the arguments of a run, which its report must read too."""
+    """Return the `--results DIR` among the arguments of a run, as its report must read the same folder."""
     at = next((i for i, argument in enumerate(arguments) if argument.startswith("--results")), None)
     return [] if at is None else list(arguments[at : at + (1 if "=" in arguments[at] else 2)])
 

@@ -1,6 +1,7 @@
 """The command line: `python -m stampbench`.
 
-Exit codes: 0 fine, 1 jobs failed or a gate did, 2 wrong usage or missing data, 130 after Ctrl-C, 143 after SIGTERM.
+Exit codes: 0 for success, 1 if jobs or a gate failed, 2 for wrong usage or missing data, 130 after Ctrl-C, 143 after
+SIGTERM.
 Nothing heavy is imported before a command needs it.
 """
 
@@ -27,7 +28,7 @@ Listing = tuple[Sequence[str], Sequence[Sequence[object]]]
 
 
 class Listable(StrEnum):
-    """What `list` can show."""
+    """The things that `list` can show."""
 
     METHODS = "methods"
     DATASETS = "datasets"
@@ -47,11 +48,11 @@ class Format(StrEnum):
 
 
 SuiteName = Annotated[str, typer.Argument(metavar="SUITE", help="A suite file, or a name from `list suites`.")]
-PresetName = Annotated[str | None, typer.Option("--preset", help="Size of the campaign; default: by device.")]
+PresetName = Annotated[str | None, typer.Option("--preset", help="The preset of the suite; default: by device.")]
 Results = Annotated[Path, typer.Option("--results", envvar="STAMPBENCH_RESULTS", help="The pool of records.")]
-Methods = Annotated[list[str] | None, typer.Option("--method", help="Only this method; may be repeated.")]
-Targets = Annotated[list[str] | None, typer.Option("--target", help="Only this target; may be repeated.")]
-Seeds = Annotated[list[int] | None, typer.Option("--seed", help="Only this seed; may be repeated.")]
+Methods = Annotated[list[str] | None, typer.Option("--method", help="Take only this method; may be repeated.")]
+Targets = Annotated[list[str] | None, typer.Option("--target", help="Take only this target; may be repeated.")]
+Seeds = Annotated[list[int] | None, typer.Option("--seed", help="Take only this seed; may be repeated.")]
 DatasetName = Annotated[str, typer.Argument(metavar="NAME", help="A dataset of `list datasets`.")]
 
 app = typer.Typer(
@@ -75,7 +76,7 @@ def options(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Benchmark of channel pruning: same budget, same seeds, honest clocks."""
+    """Compare methods of network pruning at the same budget, from the same seeds, with all time counted."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -95,14 +96,16 @@ def run(
     target: Targets = None,
     seed: Seeds = None,
     retry: Annotated[bool, typer.Option("--retry", help="Run failed jobs again.")] = False,
-    executor: Annotated[str, typer.Option("--executor", help="Where jobs run: see `list executors`.")] = "in-process",
+    executor: Annotated[
+        str, typer.Option("--executor", help="The executor that runs the jobs; see `list executors`.")
+    ] = "in-process",
     executor_options: Annotated[
         list[str] | None,
         typer.Option("--executor-option", metavar="KEY=VALUE", help="An option of the executor; may be repeated."),
     ] = None,
     results: Results = Path("results"),
 ) -> None:
-    """Run the missing jobs of a suite. If the command is stopped, the same command goes on from there."""
+    """Run the missing jobs of a suite. If the command is stopped, the same command resumes where it stopped."""
     from stampbench.running.campaign import Campaign, selected
     from stampbench.running.executors.base import executor_of
     from stampbench.running.progress import progress_for
@@ -125,7 +128,7 @@ def run(
 
 @app.command()
 def plan(suite: SuiteName, preset: PresetName = None, results: Results = Path("results")) -> None:
-    """Show what would run, what is done, missing or stale, and the estimated hours."""
+    """Show which jobs are done, missing or stale, and the estimated hours."""
     from stampbench.running.campaign import Campaign
     from stampbench.store import Store
 
@@ -139,15 +142,17 @@ def plan(suite: SuiteName, preset: PresetName = None, results: Results = Path("r
 @app.command()
 def pack(
     suite: SuiteName,
-    preset: Annotated[str, typer.Option("--preset", help="Size of the campaign.")],
-    out: Annotated[Path, typer.Option(help="A new folder.")],
-    max_mib: Annotated[int | None, typer.Option(min=1, help="Cut into parts of at most this many MiB.")] = None,
+    preset: Annotated[str, typer.Option("--preset", help="The preset of the suite.")],
+    out: Annotated[Path, typer.Option(help="The folder to write; it must not exist yet.")],
+    max_mib: Annotated[
+        int | None, typer.Option(min=1, help="Cut the output into parts of at most this many MiB.")
+    ] = None,
     method: Methods = None,
     target: Targets = None,
     seed: Seeds = None,
     results: Results = Path("results"),
 ) -> None:
-    """Write what an offline GPU machine needs for the jobs that are missing: images, artefacts and the suite file."""
+    """Write all that an offline GPU machine needs for the missing jobs: images, artefacts and the suite file."""
     from stampbench import suite as suites
     from stampbench.data import packed
     from stampbench.running import offline
@@ -164,25 +169,25 @@ def pack(
     artefacts = Artefacts(store.artefacts, packed.cache_root() / "artefacts")
     needs = offline.needs_of(missing, loaded.datasets, artefacts)
     files = offline.pack(needs, path, loaded.datasets, out, max_mib)
-    print(f"{len(missing)} jobs to run there, {len(done)} done already")
+    print(f"{len(missing)} jobs will run there; {len(done)} are done already")
     for name, rows in needs.rows.items():
         print(f"{name}: {int(rows.sum())} of {len(rows)} training images, all test images")
-    print(f"{len(needs.folders)} artefacts at hand, {len(needs.unmade)} to be made there")
+    print(f"{len(needs.folders)} artefacts are packed; {len(needs.unmade)} will be made there")
     print(f"wrote {len(files)} files, {sum(file.stat().st_size for file in files) / 2**20:.1f} MiB, to {out}")
 
 
 @app.command()
 def unpack(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="What `pack` wrote, in parts or not.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder that `pack` wrote, in parts or not.")],
 ) -> None:
-    """Put what `pack` wrote into this machine's cache, and its suite file here, after checking its sums."""
+    """Check the sums of what `pack` wrote, and put it into this machine's cache and the suite file into this folder."""
     from stampbench.data import packed
     from stampbench.running import unpacking
 
     cache = packed.cache_root()
     found = unpacking.unpack(folder, cache, Path())
-    print(f"datasets and artefacts: {len(found.added)} added to {cache}, {len(found.held)} there already")
-    print(f"run its jobs: python -m stampbench run {found.suite}")
+    print(f"datasets and artefacts: {len(found.added)} added to {cache}, {len(found.held)} held there already")
+    print(f"run the jobs with: python -m stampbench run {found.suite}")
 
 
 @app.command()
@@ -191,10 +196,8 @@ def report(
         str | None, typer.Argument(metavar="[SUITE]", help="A suite file or name; default: all of `list suites`.")
     ] = None,
     formats: Annotated[list[Format] | None, typer.Option("--format", help="May be repeated; default: all.")] = None,
-    out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("reports"),
-    into: Annotated[
-        Path | None, typer.Option(help="Renew the tables that are marked in this file, and no more.")
-    ] = None,
+    out: Annotated[Path, typer.Option(help="The folder to write to.")] = Path("reports"),
+    into: Annotated[Path | None, typer.Option(help="Only renew the tables that are marked in this file.")] = None,
     results: Results = Path("results"),
 ) -> None:
     """Write the tables, figures and page of one suite or of all, and print the tables."""
@@ -216,20 +219,25 @@ def report(
             print(path.read_text(encoding="utf-8"))
     print(f"wrote {len(written)} files to {out}")
     if not written or next(store.records(), None) is None:
-        print(f"{results} holds no record to report; `run` makes them, --results names them", file=sys.stderr)
+        print(
+            f"{results} holds no record to report; make records with `run`, or name their folder with --results",
+            file=sys.stderr,
+        )
 
 
 @app.command()
 def check(
     suite: SuiteName,
     preset: PresetName = None,
-    record: Annotated[bool, typer.Option("--record", help="Store these records as this device's baseline.")] = False,
-    junit: Annotated[Path | None, typer.Option(help="Write JUnit XML there.")] = None,
-    summary: Annotated[Path | None, typer.Option(help="Add a Markdown summary to that file.")] = None,
-    baselines: Annotated[Path, typer.Option(help="The folder of stored records.")] = Path("results/baselines"),
+    record: Annotated[
+        bool, typer.Option("--record", help="Store these records as the baseline of this device.")
+    ] = False,
+    junit: Annotated[Path | None, typer.Option(help="Write JUnit XML to this file.")] = None,
+    summary: Annotated[Path | None, typer.Option(help="Append a Markdown summary to this file.")] = None,
+    baselines: Annotated[Path, typer.Option(help="The folder of baselines.")] = Path("results/baselines"),
     results: Results = Path("results"),
 ) -> None:
-    """Compare a suite's records with the stored ones of this device: accuracy, speed, costs, draws."""
+    """Compare accuracy, speed, costs and draws of a suite's records with the baseline of this device."""
     from stampbench import regress
     from stampbench.files import write_atomically
     from stampbench.report import gate
@@ -240,7 +248,7 @@ def check(
     records = campaign.store.of(campaign.jobs)
     title = f"check of {campaign.suite.name}, preset {campaign.preset}"
     if not records:
-        raise UserError(f"{title}: there is no record; run the suite first")
+        raise UserError(f"{title}: there is no record of it; run the suite first")
     device = next(iter(records.values())).provenance.device
     baseline = regress.baseline_of(baselines, campaign.suite.name, campaign.preset, device)
     if record:
@@ -248,7 +256,7 @@ def check(
         return
     findings = regress.check(campaign.jobs, campaign.store, baseline)
     if not findings:
-        print(f"{title}: no baseline for {device}; `--record` stores these records as one")
+        print(f"{title}: there is no baseline for {device}; `--record` stores these records as one")
         return
     if junit:
         write_atomically(junit, gate.junit(title, findings))
@@ -270,7 +278,7 @@ def list_(what: Annotated[Listable, typer.Argument(help="What to list.")]) -> No
 
 @app.command()
 def doctor() -> None:
-    """Show versions, devices and data, and what is missing."""
+    """Show versions, devices and data, and say what is missing."""
     from stampbench.measure.doctor import examination
 
     for subject, finding in examination():
@@ -291,7 +299,7 @@ def status(
 
 @data_app.command()
 def fetch(name: DatasetName) -> None:
-    """Download a dataset unless its images are at hand, and pack it."""
+    """Pack a dataset into the cache; download it first if its images are not on this machine."""
     from stampbench.data import packed
 
     manifest = packed.fetch(name).manifest
@@ -303,12 +311,12 @@ def fetch(name: DatasetName) -> None:
 def verify(
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Default: all packed ones.")] = None,
 ) -> None:
-    """Compute the digest of packed images anew and compare."""
+    """Compute the digest of packed images again and compare it with the stored one."""
     from stampbench.data import packed
 
     for wanted in [name] if name else [entry.name for entry in packed.status() if entry.cached]:
         manifest = packed.verify(wanted)
-        print(f"{wanted}: {manifest.digest}, as packed", flush=True)
+        print(f"{wanted}: digest {manifest.digest}, unchanged", flush=True)
 
 
 def _methods() -> Listing:
@@ -362,7 +370,7 @@ def _status_row(entry: Status) -> Sequence[object]:
 
 
 def _show(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print a table as wide as the terminal or, where there is none, as wide as it needs."""
+    """Print a table, as wide as the terminal or, without a terminal, as wide as the table needs to be."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -378,7 +386,7 @@ def _show(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
 
 @contextmanager
 def _stoppable() -> Iterator[None]:
-    """Exit with 130 on Ctrl-C and with 143 on SIGTERM, and say that the same command goes on."""
+    """Exit with 130 on Ctrl-C and with 143 on SIGTERM, and say that the same command resumes."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise SystemExit(128 + number)

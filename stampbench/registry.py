@@ -1,6 +1,6 @@
-"""Methods, networks, resources and executors by name, found lazily: nothing is imported before it is asked for.
+"""The registries of methods, networks, resources and executors by name. Nothing is imported before it is used.
 
-Other packages add theirs through entry points in the groups `stampbench.methods`, `stampbench.networks`,
+Other packages add their own through entry points in the groups `stampbench.methods`, `stampbench.networks`,
 `stampbench.resources` and `stampbench.running.executors`.
 """
 
@@ -17,7 +17,7 @@ from stampbench.errors import UserError
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """ "; did you mean 'x'?" for the nearest known name, else the list of all."""
+    """Return "; did you mean 'x'?" for the nearest known name or, if none is near, the list of all names."""
     known = sorted(known)
     if not known:
         return "; there is none"
@@ -27,24 +27,24 @@ def suggestion(name: str, known: Iterable[str]) -> str:
 
 @cache
 def _external(group: str) -> tuple[tuple[str, str], ...]:
-    """What installed packages register; looked up once, as it takes longer than all else here."""
+    """Return the names that installed packages register; the slow look-up is done once."""
     return tuple((point.name, point.value) for point in entry_points(group=group))
 
 
 class Registry:
-    """Names to "module:attribute" targets of one kind."""
+    """A mapping from the names of one kind to "module:attribute" targets."""
 
     def __init__(self, kind: str, targets: dict[str, str]) -> None:
         self.kind = kind
         self._targets = targets
 
     def targets(self) -> dict[str, str]:
-        """Every name with its target: the project's own first, then other packages'."""
+        """Return every name with its target, the project's own first, then those of other packages."""
         external = _external(f"stampbench.{self.kind}s")
         return self._targets | {name: value for name, value in external if name not in self._targets}
 
     def load(self, name: str) -> Any:
-        """The object of that name. Raises `UserError` for an unknown name or a target that cannot be imported."""
+        """Return the object of that name. Raises `UserError` for an unknown name or a target that fails to import."""
         targets = self.targets()
         if name not in targets:
             raise UserError(f"unknown {self.kind} {name!r}{suggestion(name, targets)}")

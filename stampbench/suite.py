@@ -1,4 +1,4 @@
-"""Suite files: `suites/*.toml` to jobs. Unknown keys and names are refused, with a suggestion."""
+"""Suite files: `suites/*.toml` become jobs. Unknown keys and names are refused with a suggestion."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from stampbench.job import WEIGHTS, Budget, Granularity, Job, LearningRates, Pre
 
 
 class MethodChoice(BaseModel):
-    """A row of the table: a method with its start and options; what is not given is the method's own default."""
+    """A row of the table: a method with its start and options. Whatever is not given takes the method's own default."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     name: str
@@ -46,8 +46,8 @@ class Grid(BaseModel):
     """The product of targets, networks, budgets, schedules, seeds and methods.
 
     `methods` are rows of the table, or "@name" for a list of them. Budgets are shares of the `resource` for methods
-    that remove channels, and of the prunable weights for those that remove single weights. `epochs` are schedules in
-    place of the protocol's, each with as large a share of warm-up.
+    that remove channels, and of the prunable weights for those that remove single weights. `epochs` are schedules that
+    replace the protocol's; each has the same share of warm-up.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -68,7 +68,7 @@ class Grid(BaseModel):
 
 
 class SuiteProtocol(Protocol):
-    """A protocol as suite files write it: the precision may be left to the device."""
+    """A protocol as suite files write it; it may leave the precision to the device."""
 
     reference: Reference
     precision: Precision | Literal["auto"] = "auto"  # type: ignore[assignment]
@@ -103,12 +103,12 @@ class Row(NamedTuple):
     options: dict[str, Any]
 
     def holds(self, job: Job) -> bool:
-        """Whether the job is of this row."""
+        """Return whether the job belongs to this row."""
         return self == (job.method, job.start, job.granularity, job.options)
 
 
 class Claim(BaseModel):
-    """What a suite wants to show: that one row beats others at the same target, network and budget, seed by seed."""
+    """A claim of a suite: one row beats others at the same target, network and budget, seed by seed."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     title: str
@@ -117,10 +117,10 @@ class Claim(BaseModel):
 
 
 class ComparisonPoint(BaseModel):
-    """Where a report compares methods: at one share kept, and against the accuracy of one row there.
+    """The point at which a report compares methods: one share kept, and the accuracy that one row has at this share.
 
-    `accuracy_of` is the row whose accuracy, at this share and after the suite's own schedule, the others have to reach;
-    without it no table says what it takes to reach it.
+    `accuracy_of` is the row whose accuracy, at this share and after the suite's own schedule, the others have to reach.
+    Without it, no table says which share or time that takes.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -131,11 +131,11 @@ class ComparisonPoint(BaseModel):
 def _refuse_twice(entries: Sequence[Any]) -> None:
     for index, entry in enumerate(entries):
         if entry in entries[:index]:
-            raise ValueError(f"{getattr(entry, 'name', entry)} stands there twice; once is enough")
+            raise ValueError(f"{getattr(entry, 'name', entry)} is named twice; remove one of the two")
 
 
 def _written_out(rows: Sequence[Choice], lists: Mapping[str, Sequence[Choice]]) -> Iterator[Choice]:
-    """Yield the rows, those of a list in its place. Raises `ValueError` for an unknown list."""
+    """Yield the rows, with the rows of a list in place of its name. Raises `ValueError` for an unknown list."""
     for row in rows:
         if not isinstance(row, str) or not row.startswith(LIST):
             yield row
@@ -148,12 +148,12 @@ def _written_out(rows: Sequence[Choice], lists: Mapping[str, Sequence[Choice]]) 
 
 def _plain_name(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
-        raise ValueError(f"{name!r} is no name: letters, digits, hyphens and underscores make one")
+        raise ValueError(f"{name!r} is not a valid name; use letters, digits, hyphens and underscores")
     return name
 
 
 class Suite(BaseModel):
-    """A suite file. `methods` are lists of rows by name; a grid or a claim that names "@all" means the list `all`."""
+    """A suite file. `methods` holds named lists of rows; in a grid or a claim, "@all" stands for the list `all`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     name: str
@@ -178,7 +178,7 @@ class Suite(BaseModel):
         return self
 
     def preset(self, name: str) -> Preset:
-        """The preset of that name. Raises `SuiteError` if there is none."""
+        """Return the preset of that name. Raises `SuiteError` if there is none."""
         if name not in self.presets:
             raise SuiteError(f"suite {self.name!r} has no preset {name!r}{registry.suggestion(name, self.presets)}")
         return self.presets[name]
@@ -188,12 +188,12 @@ class Suite(BaseModel):
         return list(_written_out(rows, self.methods))
 
     def row_of(self, choice: Choice) -> Row:
-        """What the jobs of a row of the table have in common. Raises `SuiteError` as `jobs` does."""
+        """Return what the jobs of a row of the table have in common. Raises `SuiteError` as `jobs` does."""
         method, row = _resolved(choice)
         return Row(method.name, row.start or method.default_start, row.granularity, row.options)
 
     def jobs(self, preset: str, precision: Precision) -> list[Job]:
-        """The preset's jobs, each once, seed by seed; `precision` is what "auto" stands for.
+        """Return the preset's jobs, each once, seed by seed; `precision` is what "auto" stands for.
 
         Raises `SuiteError` for unknown names and for options or starts that a method does not have.
         """
@@ -211,7 +211,7 @@ class Suite(BaseModel):
 
 
 def load(path: Path) -> Suite:
-    """Reads and validates a suite file. Raises `SuiteError` that names the file, the key and what would be right."""
+    """Read and validate a suite file. Raises `SuiteError` that names the file, the key and what would be right."""
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -226,7 +226,7 @@ def load(path: Path) -> Suite:
 
 
 def explain(error: ValidationError) -> str:
-    """What is wrong with a suite file, a line each."""
+    """Return the mistakes in a suite file, one per line."""
     models = (
         Suite,
         Preset,
@@ -243,14 +243,14 @@ def explain(error: ValidationError) -> str:
 
 
 def mistakes(error: ValidationError, known: set[str]) -> str:
-    """One line for each mistake: where it is, what is wrong, and for an unknown key the nearest known one."""
+    """Return one line per mistake: where it is, what is wrong and, for an unknown key, the nearest known one."""
     lines = []
     for mistake in error.errors():
         where = ".".join(str(part) for part in mistake["loc"])
         if mistake["type"] == "extra_forbidden":
             lines.append(f"  {where}: unknown key{registry.suggestion(str(mistake['loc'][-1]), known)}")
         elif not where:
-            # A mistake of the file as a whole: its input would be all of the file.
+            # The mistake concerns the whole file, which would be printed as its input.
             lines.append(f"  {mistake['msg']}")
         else:
             lines.append(f"  {where}: {mistake['msg']} (got {mistake['input']!r})"[:400])
@@ -290,7 +290,7 @@ def _expand(grid: Grid, rows: Sequence[tuple[type[Method], MethodChoice]], proto
 
 
 def _budget(grid: Grid, method: type[Method], granularity: Granularity, keep: float) -> Budget:
-    """Return the budget of a job: a method that removes nothing has the same one in every grid."""
+    """Return the budget of a job; a method that removes nothing has the same budget in every grid."""
     if granularity is Granularity.WEIGHT:
         return Budget(resource=WEIGHTS, keep=keep)
     return Budget(resource=grid.resource, keep=keep) if method.prunes else Budget(keep=1.0)
@@ -302,7 +302,7 @@ def _scheduled(protocol: Protocol, epochs: int) -> Protocol:
 
 
 def _relevant(protocol: Protocol, method: type[Method], start: Start) -> Protocol:
-    """The protocol without what cannot touch this job: a change there must not make its record anew."""
+    """Return the protocol without the parts that cannot affect this job, as a change there must keep its record."""
     dropped: dict[str, Any] = {}
     if start is not Start.REFERENCE:
         dropped["reference"] = None
@@ -312,7 +312,7 @@ def _relevant(protocol: Protocol, method: type[Method], start: Start) -> Protoco
 
 
 def _data_versions(target: str, protocol: Protocol | None) -> dict[str, int]:
-    """Return the versions of the target and, where the job starts from it, of the reference dataset."""
+    """Return the versions of the target and, if the job starts from reference weights, of the reference dataset."""
     reference = [protocol.reference.dataset] if protocol and protocol.reference else []
     return {name: catalogue.version_of(name) for name in (target, *reference)}
 
@@ -324,14 +324,14 @@ def _known(name: str, kind: str, known: registry.Registry) -> None:
 
 
 def _resolved(choice: Choice) -> tuple[type[Method], MethodChoice]:
-    """Return the method's class, and the choice with those of its options that differ from the defaults."""
+    """Return the class of the method, and the choice with only those options that differ from the defaults."""
     row = MethodChoice(name=choice) if isinstance(choice, str) else choice
     try:
         method: type[Method] = registry.METHODS.load(row.name)
     except UserError as error:
         raise SuiteError(str(error)) from error
     if row.granularity not in method.granularities:
-        raise SuiteError(f"method {row.name!r} has no {row.granularity} granularity")
+        raise SuiteError(f"method {row.name!r} does not prune with {row.granularity} granularity")
     if row.start is not None and row.start not in method.starts:
         allowed = ", ".join(sorted(method.starts))
         raise SuiteError(f"method {row.name!r} cannot start from {row.start} weights; it can from: {allowed}")

@@ -104,7 +104,7 @@ def test_wrong_values_are_refused_where_they_are(load, toy_methods, old, new, wh
         ('"random"]', '"randm"]', "did you mean 'random'?"),
         ('scope = "global"', 'scoop = "global"', "did you mean 'scope'?"),
         ("scope =", "rounds =", "rounds"),
-        ('"random"]', '{ name = "random", granularity = "weight" }]', "no weight granularity"),
+        ('"random"]', '{ name = "random", granularity = "weight" }]', "does not prune with weight granularity"),
         ('"random"]', '{ name = "random", start = "targt" }]', "start"),
     ],
 )
@@ -193,7 +193,7 @@ def test_a_named_list_stands_for_its_rows_in_their_order(load, load_lists, toy_m
     ("rows", "words"),
     [
         ('["@prund"]', "no list of methods is called 'prund'; did you mean 'pruned'?"),
-        ('["@pruned", "random"]', "random stands there twice"),
+        ('["@pruned", "random"]', "random is named twice"),
         ('["@pruned", "@pruned"]', "twice"),
     ],
 )

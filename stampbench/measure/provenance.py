@@ -1,4 +1,4 @@
-"""Where a number comes from: versions, device and code. No host name, no user name."""
+"""The provenance of a number: versions, device and code, but no host name and no user name."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from stampbench.seeding import digest_of_json
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ("stampbench", "methods", "suites")
 PACKAGES = ("torch", "torchvision", "numpy", "pandas", "pydantic", "torch-pruning", "safetensors", "scipy")
-# A hook of another repository's sets these; they would point git there.
+# The hooks of another repository set these variables, which would make git look there.
 _GIT_VARIABLES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
 
 
 def provenance(device: torch.device, precision: str, executor: str, exclusive: bool) -> Provenance:
-    """Return the provenance of what this process computes now on this device; for `exclusive` see `Executor`."""
+    """Return the provenance of what this process computes on the device now; `exclusive` is as in `Executor`."""
     code, threads = _code(), torch.get_num_threads()
     capability = _capability(device)
     name = device_name(device)
@@ -53,7 +53,7 @@ def provenance(device: torch.device, precision: str, executor: str, exclusive: b
 
 
 def device_name(device: torch.device) -> str:
-    """The GPU's name, or the CPU's model."""
+    """Return the name of the GPU or the model of the CPU."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else hardware.cpu_model()
 
 
@@ -80,7 +80,7 @@ def _versions() -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Code:
-    """The sources under a root: their digest, and where the root is a clone of this project, its commit."""
+    """The sources under a root: their digest and, if the root is a clone of this project, its commit."""
 
     commit: str | None
     dirty: bool | None
@@ -90,7 +90,7 @@ class Code:
 
 @lru_cache(maxsize=1)
 def _code() -> Code:
-    """Read once a process: the code that is running is the code that was there when it started."""
+    """Return the running code, read once per process: later changes on disk do not affect what runs."""
     return code_under(ROOT)
 
 
@@ -101,9 +101,9 @@ def source_digest() -> str:
 
 
 def code_under(root: Path) -> Code:
-    """Describe the sources under a root, which holds the package `stampbench`: a source tree's, or site-packages.
+    """Describe the sources under a root that holds the package `stampbench`: a source tree, or site-packages.
 
-    A commit is named, and whether sources differ from it, where the root is the top of this project's own repository.
+    The commit, and whether the sources differ from it, are given if the root is the top of this project's repository.
     """
     status = _git(root, "status", "--porcelain", "--", *SOURCES) if _is_own_repository(root) else None
     tree = not (root / "stampbench" / "methods").is_dir()
@@ -117,12 +117,12 @@ def code_under(root: Path) -> Code:
 
 
 def digest_under(root: Path) -> str:
-    """Return the digest of the sources of the package and of the methods, the same in a source tree and installed."""
+    """Return the digest of the package's and the methods' sources, which is equal in a source tree and installed."""
     return digest_of_json([[name, _file_digest(path)] for name, path in sorted(_sources(root))])
 
 
 def _sources(root: Path) -> Iterator[tuple[str, Path]]:
-    """Yield the source files with their names in a source tree, where methods/ lies beside the package."""
+    """Yield the source files, each with its name in a source tree, where methods/ lies beside the package."""
     package = root / "stampbench"
     inside = [package / name for name in SOURCES[1:]]
     methods = inside[0] if inside[0].is_dir() else root / "methods"
@@ -137,7 +137,7 @@ def _file_digest(path: Path) -> str:
 
 
 def _is_own_repository(root: Path) -> bool:
-    """Whether a repository's top is this root, holds this project, and tracks the package."""
+    """Return whether the root is the top of a repository that holds this project and tracks the package."""
     top = _git(root, "rev-parse", "--show-toplevel")
     if top is None or Path(top).resolve() != root.resolve():
         return False

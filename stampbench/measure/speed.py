@@ -1,4 +1,4 @@
-"""Speed of a compact network against its dense self: interleaved in one process, every sample kept."""
+"""The speed of a compact network relative to the dense one, interleaved in one process, with every sample kept."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ ROUNDS = {"train_step": 10, "latency": 30, "inference": 10}
 def speed_key(
     network: str, classes: int, input_size: int, widths: Mapping[str, int], precision: str, exclusive: bool
 ) -> str:
-    """Name a measurement: speed depends on widths, device, threads, precision, algorithms and torch's build alone.
+    """Return the key of a measurement, made of all that speed depends on.
 
-    Where a job does not have its machine to itself, others may slow it down: such speeds have names of their own.
+    These are widths, device, threads, precision, algorithms and torch's build. Speeds measured on a machine that a job
+    shares with others have keys of their own, as other jobs may slow it down.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     shape = [network, classes, input_size, dict(widths), precision, TRAIN_BATCH, INFERENCE_BATCH, ROUNDS]
@@ -46,9 +47,9 @@ def measure(
     executor: str,
     exclusive: bool,
 ) -> Speed:
-    """Times a training step (batch 128) and inference (batches of 1 and 256) of both networks, in turn.
+    """Time a training step (batch of 128) and inference (batches of 1 and 256) of both networks, in turn.
 
-    Images and labels are generated: speed does not depend on them.
+    Images and labels are generated, as speed does not depend on them.
     """
     pair = [_network(network, classes, w, device) for w in (dense_widths, widths)]
 
@@ -107,7 +108,7 @@ def _network(name: str, classes: int, widths: Mapping[str, int], device: torch.d
 
 
 def _seconds(work: Callable[[], object], device: torch.device) -> float:
-    """Wall-clock seconds on a CPU; on a GPU those between two events on its stream."""
+    """Return the wall-clock seconds on a CPU or, on a GPU, the seconds between two events on its stream."""
     if device.type == "cuda":
         begun, done = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         begun.record()

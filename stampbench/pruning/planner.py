@@ -1,4 +1,4 @@
-"""From a method's scores to its plan: the part that all saliency methods share."""
+"""Plans from scores: the part that all saliency methods share."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SCORING_BATCH = 128
 
 @dataclass(frozen=True)
 class ScoringBatches:
-    """Training images without augmentation, shuffled by the stream "scoring-batches", the same at every pass.
+    """Training images without augmentation, shuffled by the stream "scoring-batches" in the same order at every pass.
 
     Iterating yields normalised float32 images (N, 3, size, size) and their int64 labels (N,), 128 at a time.
     """
@@ -34,7 +34,7 @@ class ScoringBatches:
 
     @property
     def input_size(self) -> int:
-        """Pixels along a side of the images."""
+        """The number of pixels along a side of the images."""
         return self.task.input_size
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
@@ -48,7 +48,7 @@ class ScoringBatches:
 
 
 def plan_by_scores(method: SaliencyMethod, network: nn.Module, task: Task, budget: Budget, context: Context) -> Plan:
-    """Return the plan that keeps the highest scored channels or, for a budget of weights, single weights."""
+    """Return the plan that keeps the channels or, for a budget of weights, the single weights of highest score."""
     make = weight_plan if budget.resource == WEIGHTS else channel_plan
     return make(method, network, task, budget, context)
 
@@ -71,7 +71,7 @@ def channel_plan(method: SaliencyMethod, network: nn.Module, task: Task, budget:
 
 
 def weight_plan(method: SaliencyMethod, network: nn.Module, task: Task, budget: Budget, context: Context) -> Plan:
-    """Score single weights and keep the best, of all layers together or of each layer, round by round."""
+    """Score single weights, rank them within layers or across all, and keep the best, round by round."""
     batches = ScoringBatches(task, context)
     masks = {name: torch.ones(w.shape, dtype=torch.bool) for name, w in prunable_weights(network).items()}
     current = copy.deepcopy(network)
@@ -92,7 +92,7 @@ def schedule(keep: float, rounds: int) -> list[float]:
 
 
 def _on_all_channels(scores: Mapping[str, Tensor], keep: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the scores of the kept channels at their places among all; removed ones rank below every other."""
+    """Return scores for all channels: those of kept channels in their places, and removed ones below every other."""
     lowest = min(score.min().item() for score in scores.values())
     spread = {}
     for name, kept in keep.items():

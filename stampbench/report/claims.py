@@ -1,4 +1,4 @@
-"""A suite's claims, tested: one row against others, paired by seed, corrected for their number."""
+"""Tests of a suite's claims: one row is compared with others, paired by seed, with p values Holm-corrected."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BETTER, SAME, WORSE, FEW = VERDICTS = ("better", "no difference shown", "worse",
 
 
 class Match(NamedTuple):
-    """What two rows must have in common to be compared: the columns of a `job_frame` by these names."""
+    """What two rows must have in common to be compared; the fields are columns of a `job_frame`."""
 
     target: str
     network: str
@@ -31,7 +31,7 @@ class Match(NamedTuple):
 
 @dataclass(frozen=True)
 class Line:
-    """The subject of a claim against one other row, in what they have in common."""
+    """The comparison of a claim's subject with one other row; `match` is what both have in common."""
 
     match: Match
     other: str
@@ -41,7 +41,7 @@ class Line:
 
 @dataclass(frozen=True)
 class JudgedClaim:
-    """The outcome of a claim: its comparisons, and their p values corrected for their number (None: too few seeds)."""
+    """The outcome of a claim: its comparisons and their Holm-corrected p values, None where there are too few seeds."""
 
     title: str
     subject: str
@@ -55,13 +55,16 @@ class JudgedClaim:
 
     @property
     def tally(self) -> str:
-        """How often the subject was better, no different, worse: "9 better, 1 no difference shown"."""
+        """The number of comparisons with each verdict: "9 better, 1 no difference shown"."""
         counts = Counter(self.verdicts)
         return ", ".join(f"{counts[word]} {word}" for word in VERDICTS if counts[word])
 
 
 def judged_claims(suite: Suite, jobs: Sequence[Job], frame: pd.DataFrame) -> list[JudgedClaim | None]:
-    """Test every claim of the suite; None where these jobs cannot speak to it. `frame` is their `job_frame`."""
+    """Test every claim of the suite; the outcome is None if these jobs hold nothing to compare.
+
+    `frame` is the `job_frame` of the jobs.
+    """
     found: list[JudgedClaim | None] = []
     for claim in suite.claims:
         subject = rows_of(suite.row_of(claim.subject), jobs, frame)
@@ -73,13 +76,13 @@ def judged_claims(suite: Suite, jobs: Sequence[Job], frame: pd.DataFrame) -> lis
 
 
 def rows_of(row: Row, jobs: Sequence[Job], frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the part of a `job_frame` that is of one row of the suite."""
+    """Return the part of a `job_frame` that belongs to one row of the suite."""
     keys = {job.key for job in jobs if row.holds(job)}
     return frame[frame["key"].isin(keys)]
 
 
 def _lines(subject: pd.DataFrame, others: Sequence[pd.DataFrame]) -> Iterator[Line]:
-    """Yield the comparisons in the subject's order; where the other row has nothing to match there is none."""
+    """Yield the comparisons in the order of the subject; a row that has nothing to match is left out."""
     for values, own in groups(subject, Match._fields):
         match = Match(*values)
         for other in others:
@@ -91,7 +94,7 @@ def _lines(subject: pd.DataFrame, others: Sequence[pd.DataFrame]) -> Iterator[Li
 
 def _matching(other: pd.DataFrame, match: Match) -> pd.DataFrame:
     there = other[(other[list(Match._fields[:4])] == list(match[:4])).all(axis=1)]
-    # What removes nothing has one budget, whatever the subject's; all else must keep as much of the same resource.
+    # A row that removes nothing is compared at every budget; any other must keep the same share of the same resource.
     if (other["keep"] == 1).all():
         return there
     return there[(there["resource"] == match.resource) & (there["keep"] == match.keep)]
@@ -111,7 +114,7 @@ def _label(frame: pd.DataFrame) -> str:
 
 
 def verdict(found: Comparison, adjusted: float | None) -> str:
-    """Return one of `VERDICTS`."""
+    """Return the verdict on a comparison, one of `VERDICTS`."""
     if found.mean is None or adjusted is None:
         return FEW
     if adjusted >= SIGNIFICANT:

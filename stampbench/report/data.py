@@ -15,16 +15,16 @@ from stampbench.report import published
 from stampbench.report.claims import JudgedClaim, judged_claims, rows_of
 from stampbench.report.frames import PLACE, ROW, cell_frame, job_frame
 from stampbench.report.published import Source
-from stampbench.report.words import fraction, resource_label, start_in_words
+from stampbench.report.words import share_in_words, start_in_words
 from stampbench.store import Store
 from stampbench.suite import Suite
 
 
 @dataclass(frozen=True)
 class Scope:
-    """What one section shows; but for its length, in `epochs`, the protocol is the same in all of its jobs.
+    """What one section shows. All of its jobs share one protocol, except for the numbers of epochs, in `epochs`.
 
-    `origin` says which images and devices there were.
+    `origin` says in words which training images and devices the numbers come from.
     """
 
     suite: str
@@ -35,22 +35,22 @@ class Scope:
 
     @classmethod
     def of(cls, suite: str, preset: str, jobs: Sequence[Job], frame: pd.DataFrame) -> Scope:
-        """Return the scope of these jobs; `frame` is their `job_frame`."""
+        """Return the scope of these jobs, whose `job_frame` is `frame`."""
         return cls(suite, preset, jobs[0], tuple(sorted({job.protocol.epochs for job in jobs})), _origin(frame))
 
     @property
     def setting(self) -> str:
-        """The conditions, the training images of each target, and the devices."""
+        """The conditions, the number of training images of each target, and the devices, in words."""
         return f"{self.conditions}; {self.origin}"
 
     def name(self, *parts: str) -> str:
-        """Return a label made of letters, digits, dots and hyphens."""
+        """Return a name for a table or figure, made of letters, digits, dots and hyphens."""
         words = [self.suite, self.preset, *parts, self.job.protocol.precision]
         return re.sub(r"[^A-Za-z0-9.]+", "-", "-".join(words))
 
     @property
     def conditions(self) -> str:
-        """Epochs, precision and protocol version."""
+        """The epochs, the precision and the protocol version, in words."""
         protocol = self.job.protocol
         epochs = "1 epoch" if self.epochs == (1,) else f"{' to '.join(map(str, self._ends))} epochs"
         return f"{epochs}, {protocol.precision}, protocol version {self.job.protocol_version}"
@@ -62,7 +62,7 @@ class Scope:
 
 @dataclass(frozen=True)
 class Goal:
-    """The accuracy to reach: that of one row (the values of `ROW`) at one share kept, after so many epochs."""
+    """The accuracy to reach: that of one row (the values of `ROW`) at the share `keep`, after `epochs` epochs."""
 
     row: tuple[str, ...]
     keep: float
@@ -70,7 +70,7 @@ class Goal:
 
     @classmethod
     def of(cls, suite: Suite, jobs: Sequence[Job], frame: pd.DataFrame, epochs: int) -> Goal | None:
-        """Return the goal that the suite sets; None where it sets none, or where no job is of its row."""
+        """Return the goal that the suite sets, or None if it sets none or no job belongs to the goal's row."""
         point = suite.comparison
         if point is None or point.accuracy_of is None:
             return None
@@ -78,24 +78,23 @@ class Goal:
         return None if found.empty else cls(tuple(found[ROW].iloc[0]), point.keep, epochs)
 
     def accuracy(self, cells: pd.DataFrame) -> float | None:
-        """Return the accuracy to reach among the cells of one place and one resource, in [0, 1]; None without it."""
+        """Return the accuracy to reach, in [0, 1], or None if these cells of one place and resource lack it."""
         found = cells[(cells[[*ROW, "keep", "epochs"]] == [*self.row, self.keep, self.epochs]).all(axis=1)]
         return float(found["top1"].iloc[0]) if len(found) else None
 
     def in_words(self, resource: str) -> str:
         """Return the row and its share: "magnitude pretrained on the target at 1/4 of the MACs"."""
         row = dict(zip(ROW, self.row, strict=True))
-        share = f"{fraction(self.keep)} of the {resource_label(resource)}"
-        return f"{row['variant']} {start_in_words(row['start'])} at {share}"
+        return f"{row['variant']} {start_in_words(row['start'])} at {share_in_words(self.keep, resource)}"
 
 
 @dataclass(frozen=True)
 class Data:
-    """Everything that a section is made from: its jobs and cells as frames, their records, its claims as judged.
+    """Everything that a section is made from: its jobs and cells as frames, their records, and its claims as judged.
 
-    `own_epochs` is the suite's own schedule, at which methods are compared where there are several. `compared_keep` is
-    the share at which schedules and reference work are compared, `goal` the accuracy to reach: None where the suite
-    names none.
+    `own_epochs` is the suite's own schedule; where there are several schedules, methods are compared at this one.
+    `compared_keep` is the share at which schedules and work on the reference side are compared, and `goal` is the
+    accuracy to reach; both are None where the suite names none.
     """
 
     scope: Scope
@@ -110,7 +109,7 @@ class Data:
 
     @classmethod
     def of(cls, suite: Suite, preset: str, jobs: Sequence[Job], store: Store) -> Data:
-        """Return the data of a preset's jobs with the records that the store has of them."""
+        """Return the data of a preset's jobs, with the records of them that the store has."""
         frame, epochs = job_frame(jobs, store), suite.preset(preset).protocol.epochs
         return cls(
             scope=Scope.of(suite.name, preset, jobs, frame),
@@ -126,21 +125,21 @@ class Data:
 
     @property
     def channel_cells(self) -> pd.DataFrame:
-        """The cells of whole channels that have an accuracy."""
+        """The cells with an accuracy whose methods remove whole channels."""
         return self.cells[(self.cells["granularity"] == "channel") & self.cells["top1"].notna()]
 
     @property
     def compared_cells(self) -> pd.DataFrame:
-        """Those of the channel cells that are compared: at the suite's share, and where everything is kept."""
+        """The channel cells that enter comparisons: those at the suite's share and those that keep everything."""
         shares = [] if self.compared_keep is None else [self.compared_keep, 1.0]
         return self.channel_cells[self.channel_cells["keep"].isin(shares)]
 
 
 def by_resource(rows: pd.DataFrame) -> Iterator[tuple[str, tuple[str, ...], pd.DataFrame]]:
-    """Yield every resource that rows keep a share of, what tells its tables' names apart, and its rows.
+    """Yield every resource that the rows keep a share of, a suffix for the names of its tables, and its rows.
 
-    No table or figure may compare shares of two resources. Rows that keep everything belong to every resource; the
-    name is empty where there is but one resource.
+    No table or figure may compare shares of two resources. Rows that keep everything belong to every resource. The
+    suffix is a tuple that holds the resource's name, or nothing if there is only one resource.
     """
     pruned = rows[rows["keep"] < 1]
     resources = list(dict.fromkeys((rows if pruned.empty else pruned)["resource"]))
@@ -155,7 +154,7 @@ def at_place(frame: pd.DataFrame, place: Sequence[Any]) -> pd.DataFrame:
 
 
 def devices(jobs: pd.DataFrame) -> str:
-    """Return where the numbers come from; several devices, or numerics, are said to be so."""
+    """Return in words on which devices the numbers were computed, and whether devices or numerics differ."""
     found, numerics = jobs["device"].dropna().unique(), jobs["fingerprint"].nunique()
     where = distinct(found) or "no device yet"
     mixed = "mixed devices: " if len(found) > 1 else ""
@@ -165,12 +164,12 @@ def devices(jobs: pd.DataFrame) -> str:
 
 
 def display_name(jobs: pd.DataFrame, target: str) -> str:
-    """Return what readers call the target of these jobs; its own name where none of them has a record."""
+    """Return what readers call the target of these jobs, or its registered name if none of them has a record."""
     return distinct(jobs["display_name"].dropna()) or f"{target} (no data used yet)"
 
 
 def distinct(values: Iterable[Any]) -> str:
-    """Return the different values in order: "A / B"."""
+    """Return the different values in sorted order: "A / B"."""
     return " / ".join(sorted({str(value) for value in values}))
 
 

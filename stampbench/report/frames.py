@@ -14,27 +14,27 @@ from stampbench.report.variants import Variants
 from stampbench.statistics import summarise
 from stampbench.store import Store
 
-# The columns that tell where a cell stands: there is a table for each place.
+# The columns that say where a cell belongs; there is one table per place.
 PLACE = ["target", "network", "width"]
-# The columns that tell a method's variant and start, whatever it keeps.
+# The columns that say which variant of a method is run from which start, whatever share it keeps.
 ROW = ["method", "variant", "start", "granularity"]
-# The columns that tell how much is kept, and of what.
+# The columns that say how much is kept, and of which resource.
 BUDGET = ["resource", "keep"]
-# The columns that tell the cells of one place apart: what the first columns of a table show.
+# The columns that distinguish the cells of one place; the first columns of a table show them.
 HEAD = [*ROW, *BUDGET, "epochs"]
 SECONDS = ["pretrain_s", "prune_s", "train_s", "total_s", "reference_s", "own_reference_s"]
 SPEED_UPS = ["train_speed_up", "inference_speed_up"]
 MEASURES = ["top1", "top5", "params", "macs", *SECONDS, *SPEED_UPS]
-# The columns that tell what a record was made from and on: images, devices, numerics.
+# The columns that say which images, devices and numerics a record comes from.
 ORIGIN = ["display_name", "train", "validation", "test", "device", "fingerprint", "speed_device"]
 OUTCOMES = {"failed": "failed", "skipped": "skipped", "timeout": "timed out", "missing": "not run"}
 
 
 def job_frame(jobs: Sequence[Job], store: Store) -> pd.DataFrame:
-    """Return one row per job, in the jobs' order, whether or not it has a record.
+    """Return one row per job, in the order of the jobs, whether or not a job has a record.
 
-    Columns: `PLACE`, `HEAD`, seed, key, status (the record's, or "missing"), reason, `MEASURES` (accuracy in [0, 1],
-    shares of dense parameters and MACs, seconds, ratios; NaN where unknown) and `ORIGIN`.
+    The columns are `PLACE`, `HEAD`, seed, key, status (that of the record, or "missing"), reason, `MEASURES` (accuracy
+    in [0, 1], shares of the dense network's parameters and MACs, seconds, ratios; NaN where unknown) and `ORIGIN`.
     """
     records, variants = store.of(jobs), Variants(jobs)
     identities = (_identity(job, variants.name(job)) for job in jobs)
@@ -43,10 +43,11 @@ def job_frame(jobs: Sequence[Job], store: Store) -> pd.DataFrame:
 
 
 def cell_frame(jobs: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per cell, in order of first appearance, over the finished jobs of a `job_frame`.
+    """Return one row per cell, in order of first appearance, computed over the finished jobs of a `job_frame`.
 
-    Columns: `PLACE`, `HEAD`, planned and done (seeds), outcome (what became of the other seeds, or ""), keys (of the
-    finished records), and for each measure m its mean m, its sample deviation m_sd and its number of values m_n.
+    The columns are `PLACE`, `HEAD`, planned and done (numbers of seeds), outcome (what became of the other seeds, or
+    ""), keys (of the finished records), and for each measure m its mean m, its sample standard deviation m_sd and its
+    number of values m_n.
     """
     keys = [*PLACE, *HEAD]
     rows = [
@@ -64,7 +65,7 @@ def groups(frame: pd.DataFrame, columns: Sequence[str]) -> Iterator[tuple[tuple[
 
 
 def speed_up(timing: Timing) -> float | None:
-    """Return the median over the interleaved pairs of dense over compact seconds; None without samples."""
+    """Return the median ratio of dense to compact seconds over the interleaved pairs, or None without samples."""
     ratios = [dense / compact for dense, compact in zip(timing.dense, timing.compact, strict=False)]
     return median(ratios) if ratios else None
 
@@ -122,7 +123,7 @@ def _measures(record: Record, store: Store) -> dict[str, Any]:
 
 
 def device_of(made: Provenance) -> str:
-    """Return the device and, where other jobs may have run beside on its machine, the executor that shared it out."""
+    """Return the device, followed by the executor if other jobs may have run on the machine at the same time."""
     return made.device if made.exclusive else f"{made.device} on {made.executor.capitalize()}"
 
 
@@ -137,7 +138,7 @@ def _summary(group: pd.DataFrame) -> dict[str, Any]:
 
 
 def _shortfall(group: pd.DataFrame) -> str:
-    """Why seeds are missing: "2 of 8 seeds failed: diverged loss; 3 of 8 seeds not run"."""
+    """Return why seeds are missing: "2 of 8 seeds failed: diverged loss; 3 of 8 seeds not run"."""
     counts: dict[str, int] = {}
     for status, reason in zip(group["status"], group["reason"], strict=True):
         if status != "done":

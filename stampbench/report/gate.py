@@ -1,4 +1,4 @@
-"""What the gate found, for people and for CI: a table, a Markdown summary, JUnit XML."""
+"""The findings of the gate for people and for CI, as a table, a Markdown summary or JUnit XML."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ VERDICTS: Final[tuple[Verdict, ...]] = ("fail", "inconclusive", "pass")
 
 
 def notable(findings: Sequence[Finding]) -> list[Finding]:
-    """All but what passed without a number, the worst first."""
+    """Return the findings that are worth a line, the worst first: all but those that passed without a number."""
     shown = [finding for finding in findings if finding.verdict != "pass" or finding.before]
     return sorted(shown, key=lambda finding: VERDICTS.index(finding.verdict))
 
 
 def tally(findings: Sequence[Finding]) -> str:
-    """ "2 fail, 1 inconclusive, 30 pass"."""
+    """Return the number of findings with each verdict: "2 fail, 1 inconclusive, 30 pass"."""
     counts = Counter(finding.verdict for finding in findings)
     return ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS if counts[verdict])
 
 
 def summary(title: str, findings: Sequence[Finding]) -> str:
-    """A Markdown document: the tally, and a table of what is notable."""
+    """Return a Markdown document with the tally and a table of the notable findings."""
     rows = tuple(
         tuple(Entry(text) for text in (f.where, f.what, f.before, f.now, f.verdict)) for f in notable(findings)
     )
@@ -37,7 +37,7 @@ def summary(title: str, findings: Sequence[Finding]) -> str:
 
 
 def junit(title: str, findings: Sequence[Finding]) -> str:
-    """One test case a finding; what is inconclusive counts as skipped."""
+    """Return JUnit XML with one test case per finding; inconclusive findings count as skipped."""
     counts = Counter(finding.verdict for finding in findings)
     suite = ElementTree.Element(
         "testsuite",

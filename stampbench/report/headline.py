@@ -1,4 +1,4 @@
-"""What a section found, in a sentence computed from its records."""
+"""The headline of a page: one sentence, computed from the records, that says what was found."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import pandas as pd
 from stampbench.report.claims import JudgedClaim, Line
 from stampbench.report.frames import BUDGET, PLACE
 from stampbench.report.sections import Section
-from stampbench.report.words import accuracy, network_label, resource_label
+from stampbench.report.words import accuracy, network_label, share_in_words
 
 NOTHING = "Nothing of this suite has been run yet."
 
 
 def headline(sections: Sequence[Section]) -> str:
-    """Return the first claim tested; without claims, the highest mean accuracy at the budget with most seeds."""
+    """Return the outcome of the first claim that was tested or, without claims, the highest mean accuracy."""
     for section in sections:
         if section.data is None:
             continue
@@ -28,11 +28,11 @@ def headline(sections: Sequence[Section]) -> str:
 
 
 def claim_in_words(claim: JudgedClaim) -> str:
-    """Return how many comparisons went which way, and the closest rival."""
+    """Return how many comparisons had which verdict, and the row that came closest to the subject."""
     known = [line for line in claim.lines if line.comparison.half_width is not None]
     closest = min(known, key=lambda line: line.comparison.mean or 0.0)
     count = "1 comparison" if len(claim.lines) == 1 else f"{len(claim.lines)} comparisons"
-    tally = f"{count} of {claim.subject}, paired by seed and Holm-corrected: {claim.tally}"
+    tally = f"{count} of {claim.subject} with others, paired by seed and Holm-corrected: {claim.tally}"
     return f"{claim.title}. {tally}. The closest rival is {_against(closest)}."
 
 
@@ -40,22 +40,22 @@ def _against(line: Line) -> str:
     found, match = line.comparison, line.match
     place = f"{match.target}, {network_label(match.network, match.width)}"
     return (
-        f"{line.other} on {place} at {match.keep:g} of the {resource_label(match.resource)}: {found.mean:+.2f} ± "
+        f"{line.other} on {place} at {share_in_words(match.keep, match.resource)}: {found.mean:+.2f} ± "
         f"{found.half_width:.2f} points (n = {found.n})"
     )
 
 
 def highest_in_words(frame: pd.DataFrame, cells: pd.DataFrame) -> str:
-    """Return the pruned row with the highest mean, at the place and budget with most finished seeds."""
+    """Return the pruned row with the highest mean accuracy, at the place and budget with most finished seeds."""
     done = cells[cells["top1"].notna()]
     pruned = done[done["keep"] < 1] if (done["keep"] < 1).any() else done
     place = [*PLACE, *BUDGET, "epochs"]
     seeds = pruned.groupby(place, sort=False)["done"].sum()
     cell = pruned.set_index(place).loc[[seeds.idxmax()]].reset_index().sort_values("top1", kind="stable").iloc[-1]
     names = frame[frame["target"] == cell["target"]]["display_name"].dropna()
-    network, share = network_label(cell["network"], cell["width"]), f"{cell['keep']:g}"
+    network, share = network_label(cell["network"], cell["width"]), share_in_words(cell["keep"], cell["resource"])
     return (
-        f"On {names.iloc[0]} with {network} at {share} of the {resource_label(cell['resource'])}, "
-        f"{cell['variant']} ({cell['start']} weights) has the highest mean accuracy of what was pruned: "
+        f"On {names.iloc[0]} with {network} at {share}, "
+        f"{cell['variant']} ({cell['start']} weights) has the highest mean accuracy among the pruned networks: "
         f"{accuracy(dict(cell), 'top1')} % (n = {cell['done']}; epochs: {cell['epochs']})."
     )

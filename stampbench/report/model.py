@@ -1,4 +1,4 @@
-"""Tables as plain data: captions, columns, entries and footnotes in plain text, for any renderer."""
+"""Tables as plain data for any renderer: captions, columns, entries and footnotes in plain text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ DASH = "–"
 
 @dataclass(frozen=True)
 class Column:
-    """A heading; numbers are set flush right."""
+    """A column with its heading; columns of numbers are aligned to the right."""
 
     heading: str
     number: bool = True
@@ -17,7 +17,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Entry:
-    """The text of one field, and the index of its footnote in the table's notes.
+    """The text of one cell, and the index of its footnote among the notes of the table.
 
     `strong` marks a difference whose corrected interval excludes zero, and nothing else.
     """
@@ -29,9 +29,10 @@ class Entry:
 
 @dataclass(frozen=True)
 class Table:
-    """One table in plain text, unescaped. `name` serves as label and file name.
+    """One table in plain text, unescaped. `name` serves as its label and file name.
 
-    `sources` are the keys of the records behind each row, where rows are of records.
+    `sources` holds, for each row, the keys of the records that it was computed from; it is empty where rows do not come
+    from records of their own.
     """
 
     name: str
@@ -44,12 +45,12 @@ class Table:
 
 @dataclass
 class Notes:
-    """Footnotes of one table, each text once, in order of first use."""
+    """The footnotes of one table; each text is listed once, in order of first use."""
 
     _indices: dict[str, int] = field(default_factory=dict)
 
     def index(self, text: str) -> int:
-        """Return the index of the text among the notes; a new text is added."""
+        """Return the index of the text among the notes, and add the text if it is new."""
         return self._indices.setdefault(text, len(self._indices))
 
     @property

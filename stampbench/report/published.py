@@ -1,4 +1,4 @@
-"""Published numbers, as `published.toml` beside this file states them, and what decides whether ours compare."""
+"""Published numbers as `published.toml` in this folder states them, and what decides whether ours are comparable."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class _Part(BaseModel):
 
 
 class PublishedSetting(_Part):
-    """What decides comparability; None where the source does not state it.
+    """The setting of a published number, which decides whether ours is comparable; None where the source is silent.
 
-    `network` is a registered name where the paper's is the same. `reported` is the epoch whose accuracy counts:
-    the best on test images, the last, or unknown. `differs` says in words what else is not as here.
+    `network` is a registered name if the paper's network is the same. `reported` says which epoch's accuracy counts:
+    the best on test images, the last, or unknown. `differs` says in words what else differs from this project.
     """
 
     network: str
@@ -45,7 +45,7 @@ class PublishedSetting(_Part):
 
 
 class Number(_Part):
-    """One accuracy, top-1 in percent, with its deviation; `keep` is None where the share kept is not stated."""
+    """One top-1 accuracy in percent, with its standard deviation; `keep` is None if the share kept is not stated."""
 
     method: str
     target: str
@@ -55,10 +55,10 @@ class Number(_Part):
 
 
 class Source(_Part):
-    """Numbers of one source on one network. `family` is the nearest network here, if any.
+    """The numbers of one source on one network. `family` is the most similar network of this project, if there is one.
 
-    `kept_of` is the resource that shares are of. `second_hand` numbers come from a document that quotes the original;
-    `unverified` ones are never printed.
+    `kept_of` is the resource that a share kept refers to. Numbers that are `second_hand` come from a document that
+    quotes the original; numbers that are `unverified` are never printed.
     """
 
     source: str
@@ -74,12 +74,12 @@ class Source(_Part):
 
     @property
     def citation(self) -> str:
-        """The source, and whether it was seen at second hand."""
+        """The source, marked if its numbers are second-hand."""
         return f"{self.source} (second-hand)" if self.second_hand else self.source
 
 
 class Published(_Part):
-    """The file `published.toml`."""
+    """The content of the file `published.toml`."""
 
     table: tuple[Source, ...]
 
@@ -91,7 +91,7 @@ def load() -> tuple[Source, ...]:
 
 
 def parse(text: str) -> tuple[Source, ...]:
-    """Return the sources that a file's text states. Raises `UserError` that names the mistake in it."""
+    """Return the sources that the text of a file states. Raises `UserError` that names the mistake in a wrong one."""
     try:
         return Published.model_validate(tomllib.loads(text)).table
     except tomllib.TOMLDecodeError as error:

@@ -1,4 +1,4 @@
-"""What must be said beside a section's tables, in sentences."""
+"""The remarks below the tables of a section, in sentences."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 from stampbench.job import Job
 from stampbench.record import Record
 from stampbench.report.variants import Variants
-from stampbench.report.words import network_label
+from stampbench.report.words import network_label, share_in_words
 from stampbench.statistics import summarise
 from stampbench.store import Store
 
 
 def remarks(jobs: Sequence[Job], records: Sequence[Record], reference_dataset: str, store: Store) -> list[str]:
-    """Return all remarks on these jobs and the records that they have."""
+    """Return all remarks on these jobs and on their records."""
     return [
         *(Variants(jobs).counted_options() if records else []),
         *_reference_side(records, reference_dataset),
@@ -25,7 +25,10 @@ def remarks(jobs: Sequence[Job], records: Sequence[Record], reference_dataset: s
 
 
 def _reference_side(records: Iterable[Record], dataset: str) -> list[str]:
-    """What the reference side took, one remark per kind, network and width; each artefact counts once."""
+    """Return the seconds of work on the reference side, one remark per kind, network and width.
+
+    Each artefact counts once.
+    """
     seconds: dict[str, dict[str, float]] = {}
     for record in records:
         job = record.job
@@ -37,15 +40,17 @@ def _reference_side(records: Iterable[Record], dataset: str) -> list[str]:
     for what, by_digest in seconds.items():
         summary = summarise(by_digest.values())
         seeds = "1 artefact seed" if summary.n == 1 else f"mean of {summary.n} artefact seeds"
-        remarks.append(f"Reference side, in no total above: {what}: {summary.mean:.0f} s ({seeds}).")
+        remarks.append(
+            f"Work on the reference side, which no total above includes: {what}: {summary.mean:.0f} s ({seeds})."
+        )
     return remarks
 
 
 def paper_sizes(records: Iterable[Record]) -> list[str]:
-    """Return what searches would take at their papers' size, one remark per method, target, network and width.
+    """Return how long searches would take at their papers' size, one remark per method, target, network and width.
 
-    Read from the notes `evaluations`, `evaluation_s` and `paper_evaluations` of finished records; the note
-    `paper_search`, where there is one, says in words what the paper's size is.
+    The numbers are read from the notes `evaluations`, `evaluation_s` and `paper_evaluations` of finished records; the
+    note `paper_search`, if there is one, says in words how large the paper's search is.
     """
     found: dict[tuple[str, str], list[dict[str, Any]]] = {}
     needed = {"evaluations", "evaluation_s", "paper_evaluations"}
@@ -65,26 +70,26 @@ def _paper_size(method: str, place: str, notes: Sequence[dict[str, Any]]) -> str
     words = f"{notes[0]['paper_search']}: " if "paper_search" in notes[0] else ""
     jobs = "1 job" if len(notes) == 1 else f"mean of {len(notes)} jobs"
     return (
-        f"{method} on {place}: the search at its paper's size ({words}up to {most:,} evaluations) would take "
-        f"{most * each:.0f} s at the measured {each:.3g} s an evaluation; this preset's took {evaluations:.0f} "
-        f"evaluations, {taken:.1f} s ({jobs})."
+        f"{method} on {place}: the search at the size of its paper ({words}up to {most:,} evaluations) would take "
+        f"{most * each:.0f} s at the measured {each:.3g} s per evaluation; in this preset it took {evaluations:.0f} "
+        f"evaluations and {taken:.1f} s ({jobs})."
     )
 
 
 def _stale(jobs: Sequence[Job], store: Store) -> list[str]:
-    """Records that the tables leave out because an older version of a method or the protocol made them."""
+    """Return the records that the tables leave out because an older version of a method or the protocol made them."""
     now = {job.identity: job for job in jobs}
     seeds: dict[str, list[int]] = {}
     for record in store.stale(jobs):
         old, new = record.job, now[record.job.identity]
         what = (
             f"{old.method} ({old.start}) on {old.target}, {network_label(old.network, old.width)}, "
-            f"{old.budget.resource} {old.budget.keep:g}, "
+            f"{share_in_words(old.budget.keep, old.budget.resource)}, "
             f"method version {old.method_version} (now {new.method_version}), "
             f"protocol version {old.protocol_version} (now {new.protocol_version})"
         )
         seeds.setdefault(what, []).append(old.seed)
     return [
-        f"Stale, not shown: {what}: {'seed' if len(of) == 1 else 'seeds'} {', '.join(map(str, sorted(of)))}."
+        f"Stale records are not shown: {what}: {'seed' if len(of) == 1 else 'seeds'} {', '.join(map(str, sorted(of)))}."
         for what, of in sorted(seeds.items())
     ]

@@ -1,4 +1,4 @@
-"""A suite's tables, preset by preset, with what must be said beside them."""
+"""The tables of a suite, preset by preset, with the remarks on them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ from stampbench.suite import Suite
 
 @dataclass(frozen=True)
 class Section:
-    """Tables of one suite, preset and precision, and remarks under them, in plain text; `data` is behind them."""
+    """The tables of one suite, preset and precision, and the remarks below them, in plain text.
+
+    `data` is what the tables were made from, or None if there is no record.
+    """
 
     title: str
     tables: tuple[Table, ...]
@@ -27,16 +30,17 @@ class Section:
 
 
 def suite_sections(suite: Suite, store: Store) -> list[Section]:
-    """Return a section for each preset and precision with records; one that says what to run where no table is.
+    """Return a section for each preset and precision with records.
 
-    Raises `SuiteError` where the suite's jobs cannot be told.
+    If there is no table at all, the first section says which command to run. Raises `SuiteError` if the jobs of the
+    suite cannot be listed.
     """
     found = [section for preset in suite.presets for section in preset_sections(suite, preset, store)]
     return found if any(section.tables for section in found) else [_nothing(suite), *found]
 
 
 def preset_sections(suite: Suite, preset: str, store: Store) -> list[Section]:
-    """Return a section for each precision with records, stale ones included; that with most finished jobs first."""
+    """Return a section for each precision with records, stale ones included; most finished jobs come first."""
     runs = [(jobs, store.of(jobs)) for jobs in _runs(suite, preset)]
     runs.sort(key=lambda run: sum(record.status == "done" for record in run[1].values()), reverse=True)
     sections = [_section(suite, preset, jobs, records, store) for jobs, records in runs]
@@ -46,15 +50,15 @@ def preset_sections(suite: Suite, preset: str, store: Store) -> list[Section]:
 def _section(suite: Suite, preset: str, jobs: Sequence[Job], records: dict[str, Record], store: Store) -> Section:
     title = f"{suite.title}: {preset} preset, {jobs[0].protocol.precision}"
     reference = suite.preset(preset).protocol.reference.dataset
-    said = tuple(remarks(jobs, list(records.values()), reference, store))
+    notes = tuple(remarks(jobs, list(records.values()), reference, store))
     if not records:
-        return Section(title, (), said)
+        return Section(title, (), notes)
     data = Data.of(suite, preset, jobs, store)
-    return Section(title, tuple(table for tables_of in TABLES for table in tables_of(data)), said, data)
+    return Section(title, tuple(table for tables_of in TABLES for table in tables_of(data)), notes, data)
 
 
 def _runs(suite: Suite, preset: str) -> list[list[Job]]:
-    """The preset's jobs at each precision it can run in."""
+    """Return the preset's jobs once for each precision that it can run in."""
     fixed = suite.preset(preset).protocol.precision
     return [suite.jobs(preset, precision) for precision in (get_args(Precision) if fixed == "auto" else (fixed,))]
 

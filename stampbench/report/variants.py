@@ -1,4 +1,4 @@
-"""The names of rows: a method with its granularity and those of its options that are not the defaults."""
+"""The names of rows: each names a method, its granularity and those of its options that differ from the defaults."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from stampbench import registry
 from stampbench.contract import Granularity
 from stampbench.job import Job
 
-# A name that would list more options than these says how many there are.
+# A name that would list more options than this only says how many there are.
 MOST_OPTIONS = 3
-# What a row is named after: method, granularity, options.
+# A row is named after its method, granularity and options.
 VariantKey = tuple[str, Granularity, str]
 
 
 class Variants:
-    """The variants among some jobs, each with a name of its own, like "magnitude, global"."""
+    """The variants among some jobs; each has a name of its own, like "magnitude, global"."""
 
     def __init__(self, jobs: Iterable[Job]) -> None:
         self._first: Mapping[VariantKey, Job] = {_key(job): job for job in jobs}
@@ -33,7 +33,7 @@ class Variants:
         return self._names[_key(job)]
 
     def counted_options(self) -> list[str]:
-        """Return what stands behind names that only count options: "magnitude, 4 options set: rounds 5, …"."""
+        """Return the options behind every name that only counts them: "magnitude, 4 options set: rounds 5, …"."""
         counted = {key: name for key, name in self._names.items() if name.endswith("options set")}
         return [f"{name}: {_name(self._first[key], full=True).partition(', ')[2]}." for key, name in counted.items()]
 

@@ -1,4 +1,4 @@
-"""Words that all tables, figures and sentences share: what a share, a resource, a network or a start is called."""
+"""The words for shares, resources, networks and starts that all tables, figures and sentences use."""
 
 from __future__ import annotations
 
@@ -18,26 +18,31 @@ _PRETRAINED = {
 
 
 def resource_label(name: str) -> str:
-    """Return what readers call a resource: "MACs" for "macs". Raises `UserError` for an unknown one."""
+    """Return what readers call a resource: "MACs" for "macs". Raises `UserError` for an unknown resource."""
     return WEIGHTS if name == WEIGHTS else str(registry.RESOURCES.load(name).label)
 
 
 def fraction(share: float) -> str:
-    """Return a share as a fraction: "1/4"; "1" for all."""
+    """Return a share as a fraction: "1/4"; "1" if everything is kept."""
     return str(Fraction(share).limit_denominator(1000))
 
 
+def share_in_words(keep: float, resource: str) -> str:
+    """Return a share of a resource: "1/4 of the MACs"; "all of the MACs" if everything is kept."""
+    return f"{'all' if keep == 1 else fraction(keep)} of the {resource_label(resource)}"
+
+
 def network_label(network: str, width: float) -> str:
-    """Return a network with its width: "vgg19 × 0.25"."""
+    """Return the name of a network with its width: "vgg19 × 0.25"."""
     return f"{network} × {width:g}"
 
 
 def start_in_words(start: str) -> str:
-    """Return where the weights of a start come from: "pretrained on the target"."""
+    """Return where the weights of a start come from, for example "pretrained on the target"."""
     return _PRETRAINED[start]
 
 
 def accuracy(cell: dict[str, Any], measure: str) -> str:
-    """Return the mean and deviation of a cell's accuracy over seeds, in percent: "70.00 ± 1.00"."""
+    """Return the mean ± standard deviation of a cell's accuracy over seeds, in percent: "70.00 ± 1.00"."""
     mean, sd = cell[measure], cell[f"{measure}_sd"]
     return f"{100 * mean:.2f}" if pd.isna(sd) else f"{100 * mean:.2f} ± {100 * sd:.2f}"

@@ -1,4 +1,4 @@
-"""Writes reports: tables in Markdown, LaTeX and CSV, figures in SVG and PNG, and the page."""
+"""Write reports: tables in Markdown, LaTeX and CSV, figures in SVG and PNG, and the page."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ Files = Iterator[tuple[str, str | bytes]]
 
 
 def write_report(suites: Sequence[Suite], store: Store, formats: Iterable[str], out: Path) -> list[Path]:
-    """Writes what is asked for under `out`; returns the paths. The same records give the same bytes.
+    """Write the reports of the suites into the folder `out`, and return the paths of all files.
 
-    `<suite>.md`, `.tex` and `.html`; `csv/<table>.csv`; `figures/<figure>.svg` and `.png`. Raises `UserError` for an
-    unknown format before anything is written.
+    The files are `<suite>.md`, `.tex` and `.html`, `csv/<table>.csv`, and `figures/<figure>.svg` and `.png`. The same
+    records give the same bytes. Raises `UserError` for an unknown format before anything is written.
     """
     chosen = list(dict.fromkeys(formats))
     for name in chosen:
         if name not in FORMATS:
             raise UserError(f"unknown report format {name!r}{registry.suggestion(name, FORMATS)}")
     if out.exists() and not out.is_dir():
-        raise UserError(f"{out} is not a folder; name one to write to, or a new one")
-    with _garbage_left():
+        raise UserError(f"{out} is not a folder; name a folder to write to, or one that does not exist yet")
+    with _no_garbage_collection():
         return [path for suite in suites for path in _write_suite(suite, store, chosen, out)]
 
 
@@ -46,8 +46,8 @@ def _write_suite(suite: Suite, store: Store, formats: Sequence[str], out: Path) 
 
 
 @contextmanager
-def _garbage_left() -> Iterator[None]:
-    """A report keeps what it reads to its end: searching that for garbage would take a sixth of its time."""
+def _no_garbage_collection() -> Iterator[None]:
+    """Switch garbage collection off: a report keeps all that it reads, and searching it takes a sixth of the time."""
     gc.disable()
     try:
         yield
@@ -56,7 +56,7 @@ def _garbage_left() -> Iterator[None]:
 
 
 def renew(path: Path, suites: Sequence[Suite], store: Store) -> None:
-    """Fills the marked places of a Markdown file with the tables as they are. Raises `UserError` as `insert` does."""
+    """Fill the marked places of a Markdown file with the present tables. Raises `UserError` as `insert` does."""
     if not path.is_file():
         raise UserError(f"there is no file {path} to renew tables in")
     tables = [table for suite in suites for section in suite_sections(suite, store) for table in section.tables]

@@ -1,4 +1,4 @@
-"""What a machine without network needs to run jobs: their images and artefacts, as a cache that can be carried."""
+"""Packing of the images and artefacts that jobs need, as a cache for a machine without network."""
 
 from __future__ import annotations
 
@@ -28,21 +28,23 @@ CACHE, SUMS, PART = "cache", "SHA256SUMS", "part-"
 
 @dataclass
 class Needs:
-    """Training images by dataset, bool (N,) each; folders of artefacts at hand; specs of those that must be made."""
+    """The needs of jobs: `rows`, the training images of each dataset, bool (N,); `folders`, those of artefacts at hand;
+    and `unmade`, the specs of artefacts that must still be made.
+    """
 
     rows: dict[str, Tensor] = field(default_factory=dict)
     folders: set[Path] = field(default_factory=set)
     unmade: dict[str, ArtefactSpec] = field(default_factory=dict)
 
     def add_images(self, name: str, images: int | None, seed: int, custom: Mapping[str, CustomDataset]) -> None:
-        """Those of a task of this size and seed."""
+        """Add the training images that a task of this size and seed draws."""
         whole = packed.load(name, custom)
         rows = self.rows.setdefault(name, torch.zeros(len(whole.train), dtype=torch.bool))
         rows[drawn_rows(whole, catalogue.resolve(name, custom), images, seed)] = True
 
 
 def needs_of(jobs: Sequence[Job], custom: Mapping[str, CustomDataset], artefacts: Artefacts) -> Needs:
-    """What these jobs read. An artefact that is not at hand stands for the images that it is made from."""
+    """Return what these jobs read. If an artefact is not at hand, the images that it is made from are needed."""
     needs = Needs()
     for job in jobs:
         needs.add_images(job.target, job.protocol.train_images, artefact_seed(job.seed), custom)
@@ -58,10 +60,10 @@ def needs_of(jobs: Sequence[Job], custom: Mapping[str, CustomDataset], artefacts
 def pack(
     needs: Needs, suite_file: Path, custom: Mapping[str, CustomDataset], out: Path, most_mib: int | None = None
 ) -> list[Path]:
-    """Write the suite file and a cache with what is needed to the new folder `out`; return the files, all or none.
+    """Write the suite file and a cache with what is needed to the new folder `out`, all or nothing; return the files.
 
-    With `most_mib`, they are one tar stream that is cut into parts, each of at most that many MiB. Beside the files, or
-    the parts, lie their SHA-256 sums; `unpacking` takes both. Raises `UserError` if `out` exists.
+    With `most_mib`, they form one tar stream that is cut into parts of at most that many MiB. The SHA-256 sums of the
+    files or parts lie beside them; `unpacking` reads either form. Raises `UserError` if `out` exists.
     """
     if out.exists():
         raise UserError(f"{out} exists already; name a new folder, or remove it")
@@ -83,7 +85,7 @@ def pack(
 
 
 class _Parts:
-    """A file to write to that lies in pieces of at most `most` bytes: part-000, part-001, …"""
+    """A writable file that consists of pieces of at most `most` bytes each: part-000, part-001, …"""
 
     def __init__(self, folder: Path, most: int) -> None:
         folder.mkdir()
@@ -108,7 +110,7 @@ def _split(tree: Path, parts: Path, most: int) -> None:
 
 
 def _write_sums(folder: Path) -> None:
-    """Write the sums of all files in a folder as `sha256sum -c` reads them."""
+    """Write the sums of all files in a folder, in the format that `sha256sum -c` reads."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     lines = [f"{sum_of(path)}  {path.relative_to(folder).as_posix()}\n" for path in files]
     (folder / SUMS).write_text("".join(lines), encoding="utf-8")
@@ -121,7 +123,7 @@ def sum_of(path: Path) -> str:
 
 
 def _plain(entry: tarfile.TarInfo) -> tarfile.TarInfo:
-    """Without owner and time, so that packing twice gives the same bytes."""
+    """Return the entry without owner and time, so that packing twice gives the same bytes."""
     entry.uid = entry.gid = 0
     entry.uname = entry.gname = ""
     entry.mtime = 0

@@ -1,4 +1,4 @@
-"""What `pack` wrote is put into this machine's cache: checked first, never written over what is there."""
+"""Unpacking of what `pack` wrote into this machine's cache: it is checked first, and nothing is overwritten."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _KINDS = ("data", "artefacts")
 
 @dataclass(frozen=True)
 class Unpacked:
-    """The suite file, and the names of datasets and artefacts: those added to the cache and those it held already."""
+    """The suite file, and the datasets and artefacts that were added to the cache and that it held already."""
 
     suite: Path
     added: Sequence[str]
@@ -33,8 +33,8 @@ class Unpacked:
 def unpack(source: Path, cache: Path, here: Path) -> Unpacked:
     """Put what `pack` wrote to `source` into a cache, and its suite file into the folder `here`.
 
-    What is there already stays. Raises `UserError`, before anything is put there, for a source that is damaged or holds
-    what `pack` does not write, and where other images of the same dataset or another suite file are in the way.
+    What the cache holds already stays. Raises `UserError`, before anything is written, if the source is damaged or
+    holds files that `pack` does not write, and if other images of a dataset or another suite file are in the way.
     """
     _check_sums(source)
     with _tree(source, cache) as tree:
@@ -51,7 +51,7 @@ def unpack(source: Path, cache: Path, here: Path) -> Unpacked:
 
 
 def _check_sums(source: Path) -> None:
-    """Raise `UserError` unless the folder holds the files that SHA256SUMS lists, with those sums, and no others."""
+    """Raise `UserError` unless the folder holds exactly the files that SHA256SUMS lists, with the listed sums."""
     try:
         lines = (source / SUMS).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -67,12 +67,12 @@ def _check_sums(source: Path) -> None:
             found[name] = sum_of(path)
     if len(listed) != len(lines) or listed != found:
         differing = sorted(name for name in listed.keys() | found.keys() if listed.get(name) != found.get(name))
-        raise _refused(source, f"these files are not as {SUMS} says: {', '.join(differing) or SUMS}")
+        raise _refused(source, f"these files differ from what {SUMS} says: {', '.join(differing) or SUMS}")
 
 
 @contextmanager
 def _tree(source: Path, cache: Path) -> Iterator[Path]:
-    """Yield the folder with the suite file and the cache: the source itself, or what its parts hold."""
+    """Yield the folder with the suite file and the cache: the source itself, or a folder with what its parts hold."""
     parts = sorted(source.glob(f"{PART}*"), key=lambda path: (len(path.name), path.name))
     if not parts:
         yield source
@@ -91,7 +91,7 @@ def _tree(source: Path, cache: Path) -> Iterator[Path]:
 
 
 class _Joined:
-    """A file to read from that lies in parts."""
+    """A readable file that consists of parts."""
 
     def __init__(self, parts: Sequence[Path]) -> None:
         self._left, self._at = list(parts), 0
@@ -110,7 +110,10 @@ class _Joined:
 
 
 def _plain(source: Path, entry: tarfile.TarInfo, folder: str) -> tarfile.TarInfo | None:
-    """Let plain files of the known places through; folders come with their files."""
+    """Return the entry of a plain file in a known place, and None for a folder, which comes with its files.
+
+    Raises `UserError` for any other entry.
+    """
     if entry.isdir():
         return None
     if not entry.isreg() or entry.issparse() or not _is_known(PurePosixPath(entry.name)):
@@ -119,7 +122,7 @@ def _plain(source: Path, entry: tarfile.TarInfo, folder: str) -> tarfile.TarInfo
 
 
 def _is_known(name: PurePosixPath) -> bool:
-    """Whether `pack` writes files of that name: `<suite>.toml`, and `cache/<kind>/<folder>/<file>`."""
+    """Return whether `pack` writes files of that name: `<suite>.toml`, and `cache/<kind>/<folder>/<file>`."""
     if any(part.startswith(".") for part in name.parts):
         return False
     if len(name.parts) == 1:
@@ -128,7 +131,7 @@ def _is_known(name: PurePosixPath) -> bool:
 
 
 def _contents(tree: Path, source: Path) -> tuple[Path, list[str]]:
-    """Return the suite file, and the folders relative to the cache."""
+    """Return the suite file and the names of the folders relative to the cache."""
     names = [PurePosixPath(path.relative_to(tree).as_posix()) for path in sorted(tree.rglob("*")) if path.is_file()]
     names = [name for name in names if name != PurePosixPath(SUMS)]
     if unknown := [str(name) for name in names if not _is_known(name)]:
@@ -141,9 +144,9 @@ def _contents(tree: Path, source: Path) -> tuple[Path, list[str]]:
 
 
 def _is_held(new: Path, old: Path) -> bool:
-    """Whether the cache holds this folder: the same files, the whole dataset, or an artefact, which has one meaning.
+    """Return whether the cache holds this folder: the same files, the whole dataset, or the same artefact.
 
-    Raises `UserError` for a dataset of which it holds other images.
+    Artefacts of one name are equal. Raises `UserError` for a dataset of which the cache holds other images.
     """
     if not old.exists():
         return False
@@ -162,4 +165,4 @@ def _files(folder: Path) -> dict[str, str]:
 
 
 def _refused(source: Path, why: str) -> UserError:
-    return UserError(f"{source} is refused: {why}; copy it anew, or pack it anew")
+    return UserError(f"{source} is refused: {why}; copy or pack it again")

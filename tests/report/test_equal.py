@@ -152,7 +152,7 @@ def test_every_resource_has_tables_and_figures_of_its_own(make_suite: MakeSuite,
     pruned = [job for job in suite.jobs("quick", "fp32") if job.method != "dense"]
     jobs = [*suite.jobs("quick", "fp32"), *(weighed(job) for job in pruned)]
     for job in jobs:
-        best = 0.4 if job.budget.kind == "params" else 0.8
+        best = 0.4 if job.budget.resource == "params" else 0.8
         store.put(factories.record(job, top1=best + 0.1 * (job.budget.keep - 0.25)))
     data = Data.of(suite, "quick", jobs, store)
     found = tables_of(data)

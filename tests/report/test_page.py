@@ -99,8 +99,8 @@ def test_the_headline_is_the_first_claims(make_suite: MakeSuite, store: Store) -
     for job in suite.jobs("quick", "fp32"):
         store.put(factories.record(job, top1={"magnitude": 0.62}.get(job.method, 0.5) + 0.001 * (job.seed % 2)))
     assert headline(suite_sections(suite, store)) == (
-        "It wins. 1 comparison of magnitude (reference), paired by seed and Holm-corrected: 1 better. The closest "
-        "rival is random (reference) on cifar10, vgg19 × 0.25 at 0.25 of the MACs: +12.00 ± 0.00 points (n = 4)."
+        "It wins. 1 comparison of magnitude (reference) with others, paired by seed and Holm-corrected: 1 better. The "
+        "closest rival is random (reference) on cifar10, vgg19 × 0.25 at 1/4 of the MACs: +12.00 ± 0.00 points (n = 4)."
     )
 
 
@@ -109,8 +109,8 @@ def test_without_a_claim_the_headline_is_the_highest_mean(make_suite: MakeSuite,
     for job in suite.jobs("quick", "fp32"):
         store.put(factories.record(job, top1={"dense": 0.9, "magnitude": 0.6}.get(job.method, 0.5)))
     assert headline(suite_sections(suite, store)) == (
-        "On cifar10-1000 with vgg19 × 0.25 at 0.25 of the MACs, magnitude (reference weights) has the highest mean "
-        "accuracy of what was pruned: 60.00 ± 0.00 % (n = 2; epochs: 2)."
+        "On cifar10-1000 with vgg19 × 0.25 at 1/4 of the MACs, magnitude (reference weights) has the highest mean "
+        "accuracy among the pruned networks: 60.00 ± 0.00 % (n = 2; epochs: 2)."
     )
 
 

@@ -182,9 +182,9 @@ def test_the_size_of_the_papers_search_is_told_from_the_notes(make_suite: MakeSu
         store.put(factories.record(job, notes=notes | {"evaluation_s": each}))
     (section,) = suite_sections(suite, store)
     assert (
-        "magnitude on cifar10, vgg19 × 0.25: the search at its paper's size (50 candidates, 20 iterations: up to "
-        "1,000 evaluations) would take 500 s at the measured 0.5 s an evaluation; this preset's took 40 evaluations, "
-        "20.0 s (mean of 2 jobs)."
+        "magnitude on cifar10, vgg19 × 0.25: the search at the size of its paper (50 candidates, 20 iterations: up to "
+        "1,000 evaluations) would take 500 s at the measured 0.5 s per evaluation; in this preset it took 40 "
+        "evaluations and 20.0 s (mean of 2 jobs)."
     ) in section.remarks
 
 

@@ -156,7 +156,7 @@ def test_stale_records_are_listed_and_not_shown(make_suite: MakeSuite, store: St
     assert nothing.remarks[0].startswith("Nothing of this suite")
     assert section.tables == ()
     assert section.remarks == (
-        "Stale, not shown: magnitude (reference) on cifar10, vgg19 × 0.25, macs 0.25, "
+        "Stale records are not shown: magnitude (reference) on cifar10, vgg19 × 0.25, 1/4 of the MACs, "
         "method version 1 (now 2), protocol version 1 (now 1): seeds 0, 1.",
     )
 
@@ -189,7 +189,7 @@ def test_reference_seconds_count_each_artefact_once_and_stay_apart(make_suite: M
         store.put(factories.record(job, artefacts=[use]))
     (section,) = suite_sections(suite, store)
     assert section.remarks == (
-        "Reference side, in no total above: pretrained on tinyimagenet, vgg19 × 0.25: 200 s "
+        "Work on the reference side, which no total above includes: pretrained on tinyimagenet, vgg19 × 0.25: 200 s "
         "(mean of 3 artefact seeds).",
     )
     totals = [row[-3].text for row in section.tables[0].rows]

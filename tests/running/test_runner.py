@@ -170,7 +170,7 @@ def test_jobs_that_another_process_is_at_come_last(pool, tmp_path, monkeypatch):
             others.enter_context(store.claim(job.key, wait=False))
         made = Local().run(JOBS, TINY, store, Watcher())
     assert [r.key for r in made] == [job.key for job in [*JOBS[2:], JOBS[1]]]
-    assert told == [f"another process is at {job.label}" for job in JOBS[:2]]
+    assert told == [f"another process is running {job.label}" for job in JOBS[:2]]
 
 
 def test_a_plan_over_budget_is_a_failed_job(tmp_path, monkeypatch):

@@ -1,1 +1,1 @@
-"""Tables and figures as Markdown, LaTeX, CSV, SVG, PNG and one HTML page."""
+"""Renderers of tables and figures: Markdown, LaTeX, CSV, SVG, PNG and one HTML page."""

@@ -1,4 +1,4 @@
-"""Tables as CSV: headings and texts; what footnotes say stands in a last column."""
+"""Tables as CSV: the headings and the texts of all cells, with the footnotes of each row in a last column."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SUFFIX = ".csv"
 
 
 def table(content: Table) -> str:
-    """Return one table as a file's text."""
+    """Return the text of a CSV file with one table."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow([*(column.heading for column in content.columns), "notes"])

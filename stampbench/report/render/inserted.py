@@ -1,4 +1,4 @@
-"""Tables inside a document of the user's own, such as README.md, between marks that name them."""
+"""Tables inside a document such as README.md, between marks that name the tables."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PLACE = re.compile(r"<!-- table: (?P<name>[A-Za-z0-9.-]+) -->\n.*?<!-- /table -
 
 
 def insert(document: str, tables: Iterable[Table]) -> str:
-    """The document with each `<!-- table: NAME -->` … `<!-- /table -->` filled by the table of that name as it is now.
+    """Return the document with the table NAME, as it is now, between `<!-- table: NAME -->` and `<!-- /table -->`.
 
     Raises `UserError` for a name that no table has.
     """

@@ -1,4 +1,4 @@
-"""Tables as LaTeX with booktabs, to be \\input into a document."""
+"""Tables as LaTeX with booktabs, as a file that a document can \\input."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ _ESCAPES = str.maketrans(
 
 
 def document(sections: Iterable[Section]) -> str:
-    """Sections one after the other; a fragment without preamble."""
+    """Return the sections one after the other, as a fragment without a preamble."""
     return "% Needs \\usepackage{booktabs,graphicx}.\n" + "".join(f"\n{_section(section)}" for section in sections)
 
 
 def table(content: Table) -> str:
-    """A table float: caption, label, booktabs rules, footnotes below."""
+    """Return a table float with a caption, a label, booktabs rules and footnotes below."""
     layout = "".join("r" if column.number else "l" for column in content.columns)
     lines = [
         r"\begin{table}[htbp]",
@@ -70,7 +70,7 @@ def table(content: Table) -> str:
 
 
 def escape(text: str) -> str:
-    """Plain text with every character that TeX would read, on one line."""
+    """Return the text on one line, with every character escaped that TeX would interpret."""
     escaped = " ".join(text.split()).translate(_ESCAPES)
     # Two hyphens in a row would become a dash.
     return re.sub("-(?=-)", "-{}", escaped)

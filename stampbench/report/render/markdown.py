@@ -15,12 +15,12 @@ SUFFIX = ".md"
 
 
 def document(sections: Iterable[Section]) -> str:
-    """Sections under headings of level 2."""
+    """Return the sections under headings of level 2."""
     return "\n".join(_section(section) for section in sections)
 
 
 def table(content: Table) -> str:
-    """Caption, pipe table and footnotes."""
+    """Return the caption, the table with pipes, and the footnotes."""
     body = tabulate(
         [[_entry(entry) for entry in row] for row in content.rows],
         headers=[escape(column.heading) for column in content.columns],
@@ -33,7 +33,7 @@ def table(content: Table) -> str:
 
 
 def escape(text: str) -> str:
-    """Plain text with every character that Markdown would read, on one line."""
+    """Return the text on one line, with every character escaped that Markdown would interpret."""
     return re.sub(r"([\\`*_\[\]<>|~])", r"\\\1", " ".join(text.split()))
 
 

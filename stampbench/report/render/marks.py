@@ -6,5 +6,5 @@ MARKS = "†‡§¶"
 
 
 def mark(index: int) -> str:
-    """The mark of the footnote with that index: †, ‡, §, ¶, then each doubled, and so on."""
+    """Return the mark of the footnote with that index: †, ‡, §, ¶, then each of them doubled, and so on."""
     return MARKS[index % len(MARKS)] * (1 + index // len(MARKS))

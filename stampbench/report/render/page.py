@@ -1,4 +1,4 @@
-"""One self-contained page: headline, figures, sortable tables, method cards, and the records behind every number."""
+"""The self-contained page: headline, figures, sortable tables, method cards, and the records behind every number."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Card:
-    """What a method is, in the version that is installed."""
+    """The description of a method, in the version that is installed."""
 
     name: str
     version: str
@@ -35,7 +35,10 @@ class Card:
 
 
 def document(sections: Sequence[Section], figures: Sequence[Sequence[Figure]]) -> str:
-    """The page of one suite; `figures` are those of each section. All that came from records or suites is escaped."""
+    """Return the page of one suite; `figures` holds the figures of each section.
+
+    All text that comes from records or suites is escaped.
+    """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(

@@ -1,4 +1,4 @@
-"""Every table that a report prints, in the order in which it is printed: a file each, and a line here."""
+"""All tables of a report in the order of printing; each table is one file in this folder and one line below."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From how many targets on a method's work on the reference side has paid for itself."""
+"""The number of targets from which on a method's work on the reference side has paid for itself."""
 
 from __future__ import annotations
 
@@ -18,18 +18,25 @@ TEXTS = ("method", "against", "target", "network")
 
 
 def break_even_tables(data: Data) -> list[Table]:
-    """Return one table of every cell whose method works on the reference side against those whose does not.
+    """Return one table that compares every cell whose method works on the reference side with the cells of others.
 
-    With R the seconds on the reference side and T those a target takes, the work has paid for itself from
-    ⌈(R − R') / (T' − T)⌉ targets on.
+    If a method takes R seconds on the reference side and T seconds per target, and the other takes R' and T', the work
+    has paid for itself from ⌈(R − R') / (T' − T)⌉ targets on.
     """
     scope, rows = data.scope, tuple(_rows(data.cells))
-    words = (*TEXTS, "budget", "more on the reference side s", "less a target s", "break-even targets")
+    words = (
+        *TEXTS,
+        "budget",
+        "additional seconds on the reference side",
+        "seconds saved per target",
+        "targets to break even",
+    )
     table = Table(
         name=scope.name("break-even"),
-        caption=f"When the reference side has paid for itself ({scope.suite}, {scope.preset} preset): seconds more "
-        "there than the other takes, seconds less a target, and from how many targets on the sum is smaller; "
-        f"{scope.setting}. Accuracies differ: see the tables above.",
+        caption=f"When work on the reference side has paid for itself ({scope.suite}, {scope.preset} preset): the "
+        "additional seconds that the method takes on the reference side, the seconds that it saves on every target, "
+        f"and the number of targets from which on it takes less time in all; {scope.setting}. Accuracies differ: see "
+        "the tables above.",
         columns=columns_of(words, TEXTS),
         rows=rows,
     )
@@ -37,7 +44,7 @@ def break_even_tables(data: Data) -> list[Table]:
 
 
 def targets_to_break_even(reference: float, saved: float) -> int | None:
-    """Return ⌈reference / saved⌉ targets, at least 1; None where a target saves nothing."""
+    """Return ⌈reference / saved⌉ targets, at least 1, or None if a target saves no time."""
     return max(1, math.ceil(reference / saved)) if saved > 0 else None
 
 
@@ -47,7 +54,7 @@ def _rows(cells: pd.DataFrame) -> Iterator[tuple[Entry, ...]]:
         working = there["own_reference_s"] > 0
         for own in dicts(there[working]):
             equal = (there["resource"] == own["resource"]) & (there["keep"] == own["keep"])
-            # What removes nothing has one budget, whatever the other's.
+            # A row that removes nothing is compared at every budget.
             for other in dicts(there[~working & (equal | (there["keep"] == 1))]):
                 yield _row(own, other, resources)
 

@@ -1,4 +1,4 @@
-"""The suite's claims as they were tested, one table per claim."""
+"""The outcomes of the suite's claims, one table per claim."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ def _claim_table(claim: JudgedClaim, index: int, scope: Scope) -> Table:
     words = ("target", "network", "budget", "against", "n", "difference", "p (Holm)", "p (sign flips)", "verdict")
     return Table(
         name=scope.name(f"claim-{index}"),
-        caption=f"{claim.title} ({scope.suite}, {scope.preset} preset): {claim.subject} minus the other, points of "
-        f"top-1 accuracy with the paired 95 % interval; a verdict needs a Holm-corrected p below {SIGNIFICANT:g} over "
-        f"the rows of this table: {claim.tally}; {scope.setting}.",
+        caption=f"{claim.title} ({scope.suite}, {scope.preset} preset): top-1 accuracy of {claim.subject} minus that "
+        "of the row it is compared with, in percentage points, with the 95 % interval over pairs of equal seeds; the "
+        f"verdict is better or worse if p, Holm-corrected over the rows of this table, is below {SIGNIFICANT:g}: "
+        f"{claim.tally}; {scope.setting}.",
         columns=tuple(Column(word, number=word in words[4:8]) for word in words),
         rows=tuple(_row(line, p, notes, resources) for line, p in pairs),
         notes=notes.texts,

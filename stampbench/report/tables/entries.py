@@ -1,4 +1,4 @@
-"""Columns and entries that several tables have."""
+"""Columns and entries that several tables share."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ def distinct_rows(cells: pd.DataFrame, columns: list[str]) -> list[tuple[Any, ..
 
 
 def dicts(cells: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    """Yield every row as a dict by column name."""
+    """Yield every row as a dict from column names to values."""
     return ({str(name): value for name, value in row.items()} for row in cells.to_dict("records"))
 
 
 def columns_of(words: Sequence[str], texts: Sequence[str]) -> tuple[Column, ...]:
-    """Return columns with these headings; all are of numbers but for those in `texts`."""
+    """Return columns with these headings; all hold numbers except those in `texts`."""
     return tuple(Column(word, number=word not in texts) for word in words)
 
 
 def head_columns(scope: Scope) -> tuple[Column, ...]:
-    """Return the columns that tell the cells of one place apart."""
+    """Return the columns that distinguish the cells of one place."""
     schedule = [Column("epochs")] if len(scope.epochs) > 1 else []
     return (Column("method", number=False), Column("start", number=False), Column("budget"), *schedule)
 
@@ -49,17 +49,17 @@ def place_entries(target: str, network: str, width: float) -> tuple[Entry, Entry
 
 
 def row_entries(_method: str, variant: str, start: str, _granularity: str) -> tuple[Entry, Entry]:
-    """Return the entries of the columns "method" and "start" for the values of `ROW`."""
+    """Return the entries of the columns "method" and "start" for one tuple of values of `ROW`."""
     return Entry(variant), Entry(start)
 
 
 def kept_entry(resource: str, keep: float, resources: int) -> Entry:
-    """Return the share kept, with its resource where the table has more than one."""
+    """Return the share kept, with its resource if the table has more than one."""
     return Entry(f"{keep:g}" if resources == 1 else f"{keep:g} {resource_label(resource)}")
 
 
 def measured(cell: dict[str, Any], measure: str, notes: Notes) -> Entry:
-    """Return a measure of the cell, or a dash whose footnote says why there is none."""
+    """Return the value of a measure for the cell, or a dash whose footnote says why there is none."""
     if pd.isna(cell[measure]):
         return Entry(DASH, notes.index(NOT_MEASURED if cell["done"] else cell["outcome"]))
     known, done = cell[f"{measure}_n"], cell["done"]

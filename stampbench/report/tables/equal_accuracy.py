@@ -1,4 +1,4 @@
-"""How far every method can compress at equal accuracy (DESIGN.md, section 3.6)."""
+"""How much every method can compress at equal accuracy (docs/design.md, section 6)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TEXTS = ("target", "network", "method", "start")
 
 
 def equal_accuracy_tables(data: Data) -> list[Table]:
-    """Return one table per resource of the smallest shares that reach the goal, where there are several budgets."""
+    """Return one table per resource with the smallest shares that reach the goal, if there are several budgets."""
     goal, scope = data.goal, data.scope
     if goal is None:
         return []
@@ -26,9 +26,10 @@ def equal_accuracy_tables(data: Data) -> list[Table]:
     for resource, name, own in by_resource(cells[cells["epochs"] == data.own_epochs]):
         table = Table(
             name=scope.name("equal-accuracy", *name),
-            caption=f"Compression at equal accuracy ({scope.suite}, {scope.preset} preset): the smallest share of MACs "
-            f"and of parameters whose mean accuracy reaches that of {goal.in_words(resource)}, "
-            f"linear in the logarithm of the share between measured budgets; {scope.setting}.",
+            caption=f"Compression at equal accuracy ({scope.suite}, {scope.preset} preset): the smallest shares of "
+            f"MACs and of parameters with which a row's mean accuracy reaches that of {goal.in_words(resource)}, "
+            "interpolated linearly in the logarithm of the share between measured budgets; a share is marked ≤ if it "
+            f"is the smallest one measured, and > if none that was measured suffices; {scope.setting}.",
             columns=columns_of((*TEXTS, "accuracy to reach %", "MACs %", "parameters %"), TEXTS),
             rows=tuple(_rows(own, goal)),
         )
@@ -37,10 +38,10 @@ def equal_accuracy_tables(data: Data) -> list[Table]:
 
 
 def share_at(points: Sequence[tuple[float, float]], level: float) -> float | None:
-    """Return the smallest share whose accuracy reaches the level, by the curve through (share, accuracy).
+    """Return the smallest share whose accuracy reaches the level, on the curve through the points (share, accuracy).
 
-    Between two shares the accuracy is linear in the share's logarithm. The smallest share of all where it reaches the
-    level there already; None where the curve stays below.
+    Between two points the accuracy is linear in the logarithm of the share. The result is the smallest share of all
+    points if its accuracy reaches the level already, and None if the whole curve stays below the level.
     """
     curve = sorted(points)
     if not curve:

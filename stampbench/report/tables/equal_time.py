@@ -1,4 +1,4 @@
-"""How accurate every method is after equal seconds on the target (DESIGN.md, section 3.6)."""
+"""How accurate every method is after equal seconds on the target (docs/design.md, section 6)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TEXTS = ("target", "network", "method", "start")
 
 
 def equal_time_tables(data: Data) -> list[Table]:
-    """Return one table per resource of the accuracy within limits of time, where there are several schedules."""
+    """Return one table per resource with the accuracy within several limits of time, if there are several schedules."""
     scope = data.scope
     if len(scope.epochs) == 1:
         return []
@@ -27,8 +27,8 @@ def equal_time_tables(data: Data) -> list[Table]:
         table = Table(
             name=scope.name("equal-time", *name),
             caption=f"Equal total time ({scope.suite}, {scope.preset} preset): top-1 accuracy in %, mean ± sd, of the "
-            "longest schedule that ends within so many seconds on the target, pretraining and pruning included; "
-            f"{scope.setting}.",
+            "longest schedule that ends within the time at the head of the column; this is the time on the target, "
+            f"pretraining and pruning included; a dash where no schedule ends within it; {scope.setting}.",
             columns=columns_of((*TEXTS, *(f"{limit} s" for limit in limits)), TEXTS),
             rows=tuple(_rows(cells, limits)),
         )
@@ -43,7 +43,7 @@ def _rows(cells: pd.DataFrame, limits: Sequence[int]) -> Iterator[tuple[Entry, .
 
 
 def _limits(cells: pd.DataFrame) -> list[int]:
-    """Seconds to compare at: doubled from the least power of two in which any row ends, while some row is not done."""
+    """Return the seconds to compare at: the powers of two from when the first row has ended to when all have."""
     if cells["total_s"].dropna().empty:
         return []
     first, last = (math.ceil(math.log2(value)) for value in (cells["total_s"].min(), cells["total_s"].max()))
@@ -51,7 +51,10 @@ def _limits(cells: pd.DataFrame) -> list[int]:
 
 
 def _within(row: pd.DataFrame, limit: float) -> Entry:
-    """By the schedule's length, not by its accuracy: nothing is selected on test images."""
+    """Return the accuracy after the longest schedule within the limit.
+
+    The schedule is chosen by its length and not by its accuracy, so that nothing is selected on test images.
+    """
     ended = row[row["total_s"] <= limit].sort_values("epochs")
     if ended.empty:
         return Entry(DASH)

@@ -1,4 +1,4 @@
-"""How far the masks of different targets lie apart."""
+"""How much the masks of different targets differ."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from typing import Any
 
 from stampbench.record import Record
 from stampbench.report.data import Data, Scope
-from stampbench.report.masks import comparable_groups, group_in_words, mean_distance
+from stampbench.report.masks import comparable_groups, group_in_words, group_name, mean_distance
 from stampbench.report.model import DASH, Column, Entry, Notes, Table
 
-ONE_DRAW = "no two draws that rest on the same artefacts"
+NO_PAIR = "no two of their masks were made from the same reference artefacts"
 
 
 def mask_tables(data: Data) -> list[Table]:
-    """Return a matrix of mean Jaccard distances over targets for every group of masks that can be compared."""
+    """Return a matrix of mean Jaccard distances between targets for every group of comparable masks."""
     return [_matrix(group, found, data.scope) for group, found in comparable_groups(data.records, data.frame)]
 
 
 def _matrix(group: Mapping[str, Any], records: Sequence[Record], scope: Scope) -> Table:
     targets, notes = list(dict.fromkeys(record.job.target for record in records)), Notes()
-    where = group_in_words(group, scope)
     return Table(
-        name=scope.name("masks", str(group["variant"]), where),
+        name=scope.name("masks", str(group["variant"]), group_name(group, scope)),
         caption=f"Jaccard distance between the masks of {group['variant']} ({scope.suite}, {scope.preset} preset): "
-        f"{where}; means over pairs that rest on the same artefacts; on the diagonal, draws of one target; "
-        f"{scope.setting}.",
+        f"{group_in_words(group, scope)}; 0 for equal masks, 1 for masks without a common channel; means over the "
+        "pairs of masks that were made from the same reference artefacts; on the diagonal, the masks of one target "
+        f"with different seeds; {scope.setting}.",
         columns=(Column("target", number=False), *(Column(target) for target in targets)),
         rows=tuple(
             (Entry(row), *(_entry(mean_distance(records, row, column), notes) for column in targets)) for row in targets
@@ -35,4 +35,4 @@ def _matrix(group: Mapping[str, Any], records: Sequence[Record], scope: Scope) -
 
 
 def _entry(distance: float | None, notes: Notes) -> Entry:
-    return Entry(DASH, notes.index(ONE_DRAW)) if distance is None else Entry(f"{distance:.3f}")
+    return Entry(DASH, notes.index(NO_PAIR)) if distance is None else Entry(f"{distance:.3f}")

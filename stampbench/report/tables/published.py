@@ -1,4 +1,4 @@
-"""Published numbers beside ours, with what keeps the two from being compared."""
+"""Published numbers beside ours, with the differences that keep the two from being compared."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from stampbench.report.published import Number, Source
 from stampbench.report.tables.entries import dicts
 from stampbench.report.words import accuracy, resource_label
 
-# Shares this near are the same budget: papers compress 31.6 times where suites say 1/32.
+# Shares whose logarithms differ by less are the same budget: papers compress 31.6 times where suites say 1/32.
 CLOSE = 0.02
 
 
 def published_tables(data: Data) -> list[Table]:
-    """Return one table of the published numbers of the cells' methods, targets, networks and granularities."""
+    """Return one table of the published numbers for the methods, targets, networks and granularities of the cells."""
     scope, ours, notes = data.scope, _ours(data.frame, data.cells), Notes()
     rows = tuple(_rows(data.published, ours, notes))
     words = ("method", "granularity", "target", "network", "kept", "published top-1 %", "ours %", "setting")
@@ -38,13 +38,13 @@ def published_tables(data: Data) -> list[Table]:
 
 @dataclass(frozen=True)
 class _Ours:
-    """A cell of the suite with what is the same for all of its target's jobs."""
+    """A cell of the suite, with the number of training images of its target."""
 
     cell: dict[str, Any]
     train_images: int | None
 
     def differences(self, source: Source, number: Number) -> list[str]:
-        """Return what the published number was made with, against this cell; nothing if all is the same."""
+        """Return the differences between the published number's setting and this cell's; none if they are equal."""
         setting, cell = source.setting, self.cell
         pairs = [
             ("network {}", setting.network, cell["network"]),
@@ -90,7 +90,7 @@ def _subject(cell: dict[str, Any]) -> tuple[str, str, str, str]:
 
 
 def _distance(own: _Ours, source: Source, number: Number) -> tuple[bool, int]:
-    """First the cells of the same budget, then those with the fewest differences, in the suite's order."""
+    """Return a sort key: cells of the same budget come first, then those with the fewest differences."""
     return not same_budget(own.cell, source, number), len(own.differences(source, number))
 
 
@@ -123,7 +123,7 @@ def _accuracy_of(own: _Ours, notes: Notes) -> Entry:
 
 
 def _against(what: str, theirs: float | str | None, ours: float | str | None) -> str:
-    """ "160 epochs against 4"."""
+    """Return one difference in words: "160 epochs against 4"."""
     if theirs is None:
         return f"{what.format('')} not stated".strip().replace("  ", " ")
     return f"{what.format(_text(theirs))} against {'unknown' if ours is None else _text(ours)}"

@@ -1,4 +1,4 @@
-"""Top-1 accuracy of every method on every target, in one table."""
+"""The top-1 accuracy of every method on every target, in one table."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stampbench.report.words import network_label
 
 
 def summary_tables(data: Data) -> list[Table]:
-    """Return one table of top-1 accuracy, a column per place, where there is more than one target."""
+    """Return one table of top-1 accuracy with one column per place, if there is more than one target."""
     jobs, cells, scope = data.frame, data.cells, data.scope
     if cells["target"].nunique() < 2:
         return []

@@ -1,4 +1,4 @@
-"""All measures of every method, one table per target, network and width."""
+"""All measures of every method, in one table per target, network and width."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def target_tables(data: Data) -> list[Table]:
 
 def _target_table(jobs: pd.DataFrame, cells: pd.DataFrame, scope: Scope, network: str) -> Table:
     notes = Notes()
-    # Top-5 is recorded where there are at least 100 classes.
+    # Top-5 accuracy is recorded for datasets of at least 100 classes.
     measures = [measure for measure in MEASURES if measure != "top5" or cells["top5"].notna().any()]
     rows = tuple(
         (*head(cell, scope), _count(cell, notes), *(measured(cell, measure, notes) for measure in measures))
@@ -56,5 +56,5 @@ def _caption(jobs: pd.DataFrame, scope: Scope, subject: str) -> str:
     return (
         f"{subject} ({scope.suite}, {scope.preset} preset): {images}; {scope.conditions}; {devices(jobs)}. "
         "Accuracy on test images, mean ± sd over n seeds; the other columns are means; "
-        "speed-ups are over the dense network."
+        "speed-ups are relative to the dense network."
     )

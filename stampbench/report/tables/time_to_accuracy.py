@@ -1,4 +1,4 @@
-"""How many seconds on the target every method needs for the goal's accuracy (DESIGN.md, section 3.6)."""
+"""How many seconds on the target every method needs to reach the goal (docs/design.md, section 6)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TEXTS = ("target", "network", "method", "start")
 
 
 def time_to_accuracy_tables(data: Data) -> list[Table]:
-    """Return one table per resource of the seconds that reach the goal, where there are several schedules."""
+    """Return one table per resource with the seconds to reach the goal, if there are several schedules."""
     goal, scope = data.goal, data.scope
     if goal is None or len(scope.epochs) == 1:
         return []
@@ -23,9 +23,10 @@ def time_to_accuracy_tables(data: Data) -> list[Table]:
     for resource, name, cells in by_resource(data.compared_cells):
         table = Table(
             name=scope.name("time-to-accuracy", *name),
-            caption=f"Time to accuracy ({scope.suite}, {scope.preset} preset): the least mean of all seconds on the "
-            f"target whose final accuracy reaches that of {goal.in_words(resource)}; "
-            f'"> t" where no schedule does; {scope.setting}.',
+            caption=f"Time to accuracy ({scope.suite}, {scope.preset} preset): the least mean seconds on the "
+            "target, pretraining and pruning included, after which the final accuracy of a schedule reaches that of "
+            f'{goal.in_words(resource)}; "> t" where no schedule does, the longest of which takes t seconds; '
+            f"{scope.setting}.",
             columns=columns_of((*TEXTS, "accuracy to reach %", "seconds", "epochs"), TEXTS),
             rows=tuple(_rows(cells, goal)),
         )

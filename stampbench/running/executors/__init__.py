@@ -1,1 +1,1 @@
-"""Where jobs run: one file per executor, named in `stampbench.registry.EXECUTORS`."""
+"""Executors decide where jobs run. Each is one file here and one line in `stampbench.registry.EXECUTORS`."""

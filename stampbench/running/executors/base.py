@@ -1,4 +1,4 @@
-"""What every executor is: options, what is known of its machines, and one function that runs jobs."""
+"""The base of all executors: options, two facts about its machines, and one function that runs jobs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from stampbench.suite import Suite, mistakes
 class Executor(BaseModel, ABC):
     """A way to run jobs. Its fields are its options, as `--executor-option FIELD=VALUE` sets them.
 
-    `exclusive` says whether a job has its machine to itself: if not, its seconds and speeds are kept apart from others.
+    `exclusive` says whether a job has its machine to itself; if not, its seconds and speeds are kept apart from others.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -46,7 +46,7 @@ class Executor(BaseModel, ABC):
         retry: bool = False,
         seconds_left: float | None = None,
     ) -> list[Record]:
-        """Run the jobs that are `missing`, store each record as its job ends, and return the new records.
+        """Run the missing jobs (see `missing`), store each record as its job ends, and return the new records.
 
         `seconds_left` is an estimate for the observer. Raises `UserError` for missing data and for wrong options, and
         `KeyboardInterrupt` after Ctrl-C; what is stored by then stays.
@@ -54,7 +54,7 @@ class Executor(BaseModel, ABC):
 
 
 def executor_of(name: str, settings: Iterable[str]) -> Executor:
-    """Return the executor of that name with its options set by texts "key=value".
+    """Return the executor of that name, with its options set by texts of the form "key=value".
 
     Raises `UserError` for an unknown name and for options that the executor does not take.
     """
@@ -73,7 +73,7 @@ def executor_of(name: str, settings: Iterable[str]) -> Executor:
 
 
 def missing(jobs: Sequence[Job], store: Store, retry: bool) -> list[Job]:
-    """Return the jobs that have no record or, with `retry`, those whose record is not done."""
+    """Return the jobs that have no record and, with `retry`, also those whose record is not "done"."""
     found = store.of(jobs)
     return [job for job in jobs if job.key not in found or (retry and found[job.key].status != "done")]
 

@@ -1,4 +1,4 @@
-"""Ctrl-C while jobs run elsewhere: the first lets those in flight end, the second does not."""
+"""The handling of Ctrl-C while jobs run elsewhere: the first lets running jobs end, the second does not."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class Drain:
 
 @contextmanager
 def draining(note: Callable[[str], None]) -> Iterator[Drain]:
-    """Take the first Ctrl-C as the request to drain, and tell the user by `note`; the second is Ctrl-C again."""
+    """Treat the first Ctrl-C as a request to drain and announce it by `note`; the second interrupts as usual."""
     drain = Drain()
 
     def ask(number: int, frame: FrameType | None) -> None:
         signal.signal(signal.SIGINT, before)
         drain.asked = True
-        note("no new job starts; those in flight end. Ctrl-C again gives them up")
+        note("no new job starts; the running ones will end. Press Ctrl-C again to give them up")
 
     before = signal.signal(signal.SIGINT, ask)
     try:

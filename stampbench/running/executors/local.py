@@ -40,7 +40,7 @@ class Local(Executor):
         retry: bool = False,
         seconds_left: float | None = None,
     ) -> list[Record]:
-        """Run the missing jobs; see `Executor`. Jobs that another process runs are looked at again at the end."""
+        """Run the missing jobs; see `Executor`. Jobs that another process is running are checked again at the end."""
         waiting = missing(jobs, store, retry)
         observer.suite_started(len(jobs), len(jobs) - len(waiting), seconds_left)
         workplace = workplace_of(suite, store, observer, self)
@@ -49,7 +49,7 @@ class Local(Executor):
             for job in list(waiting):
                 with store.claim(job.key, wait) as mine:
                     if not mine:
-                        observer.note(f"another process is at {job.label}")
+                        observer.note(f"another process is running {job.label}")
                         continue
                     waiting.remove(job)
                     if not missing([job], store, retry):
@@ -66,7 +66,7 @@ class Local(Executor):
 
 @contextmanager
 def _whole_device(workplace: Workplace) -> Iterator[None]:
-    """Hold the device against other runs on this machine: two at once would spoil each other's times."""
+    """Lock the device against other runs on this machine, as two at once would spoil each other's times."""
     device = os.environ.get("CUDA_VISIBLE_DEVICES", "0") if workplace.device.type == "cuda" else ""
     path = packed.cache_root() / ".locks" / f"{platform.node()}-{workplace.device.type}{device}"
     with lock(path, wait=False) as mine:

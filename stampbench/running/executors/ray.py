@@ -1,4 +1,4 @@
-"""The executor of a Ray cluster: orders become Ray tasks, artefacts lie in Ray's object store."""
+"""The executor for a Ray cluster: orders become Ray tasks, and artefacts lie in Ray's object store."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def _gpus_here() -> int:
 
 
 class Ray(Executor):
-    """Run jobs on the Ray cluster at `address` or, without one, on a cluster started on this machine for the run.
+    """Run jobs on the Ray cluster at `address` or, without an address, on a cluster that is started here for the run.
 
-    A job occupies as many CPUs as its protocol has threads, and `gpus_per_job` GPUs: by default 1 if this machine has
-    one, else 0.
+    A job occupies as many CPUs as its protocol has threads, and `gpus_per_job` GPUs, which is by default 1 if this
+    machine has a GPU and else 0.
     """
 
     name = "ray"
@@ -58,7 +58,7 @@ class Ray(Executor):
         retry: bool = False,
         seconds_left: float | None = None,
     ) -> list[Record]:
-        """Run the missing jobs; see `Executor` and `Scheduler.run`. Raises `UserError` also where there is no Ray."""
+        """Run the missing jobs; see `Executor` and `Scheduler.run`. Raises `UserError` also if Ray is not installed."""
         waiting = missing(jobs, store, retry)
         observer.suite_started(len(jobs), len(jobs) - len(waiting), seconds_left)
         workplace = workplace_of(suite, store, observer, self)
@@ -67,7 +67,7 @@ class Ray(Executor):
 
 
 class RayCluster:
-    """The scheduler's `Cluster` in terms of Ray: tasks, object references, nodes."""
+    """The scheduler's `Cluster` in terms of Ray's tasks, object references and nodes."""
 
     def __init__(self, ray: Any, gpus: int, observer: Observer) -> None:
         self._ray, self._gpus, self._observer = ray, gpus, observer
@@ -77,13 +77,13 @@ class RayCluster:
         self._flights: dict[Any, Order] = {}
 
     def slots(self, job: Job) -> int:
-        """Return how many such jobs the nodes that are alive hold at once."""
+        """Return how many jobs of this size the living nodes can run at once."""
         size = self._resources(job)
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
         return sum(min(int(node.get(name, 0) // amount) for name, amount in size.items()) for node in nodes)
 
     def size(self, job: Job) -> str:
-        """Return the CPUs and GPUs of one job in words."""
+        """Return in words how many CPUs and GPUs the job occupies."""
         return " and ".join(f"{amount} {name}" for name, amount in self._resources(job).items())
 
     def _resources(self, job: Job) -> dict[str, int]:
@@ -91,12 +91,12 @@ class RayCluster:
         return {name: amount for name, amount in amounts.items() if amount}
 
     def share(self, digest: str, files: Files) -> None:
-        """Put the files into Ray's object store."""
+        """Put the artefact's files into Ray's object store."""
         self._artefacts[digest] = self._ray.put(files)
 
     def submit(self, order: Order, settings: WorkerSettings) -> None:
         """Start a task for the order."""
-        # In a mapping, as a node whose driver is killed keeps a task's own arguments in memory for ever (ray#64627).
+        # The references lie in a mapping: a node whose driver is killed keeps direct arguments for ever (ray#64627).
         artefacts = {digest: self._artefacts[digest] for digest in order.needs}
         # Ray's own retries would be silent, and would repeat a job that raises.
         options = {"num_cpus": order.job.protocol.threads, "num_gpus": self._gpus, "max_retries": 0}
@@ -104,7 +104,7 @@ class RayCluster:
         self._flights[task] = order
 
     def collect(self) -> list[tuple[Order, Outcome | Death]]:
-        """Wait a moment, pass on what is in the mailbox, and return what has ended."""
+        """Wait a moment, pass the messages in the mailbox on to the observer, and return the orders that have ended."""
         ended, _ = self._ray.wait(list(self._flights), timeout=_LOOK_SECONDS) if self._flights else ([], [])
         for name, arguments in self._ray.get(self._mailbox.take.remote()):
             getattr(self._observer, name)(*arguments)
@@ -122,13 +122,13 @@ class RayCluster:
 
 
 def _work(order: Order, settings: WorkerSettings, cuda: bool, mailbox: Any, artefacts: Mapping[str, Any]) -> Outcome:
-    """Carry out an order in a Ray worker; `artefacts` has the references, which a node fetches where it needs them."""
+    """Carry out an order in a Ray worker; `artefacts` holds references, which a node fetches when it needs them."""
     device = torch.device("cuda" if cuda else "cpu")
     return work(order, settings, device, _Post(mailbox), lambda digest: fetched(artefacts[digest]))
 
 
 def fetched(reference: Any) -> Any:
-    """Wait for an object in a thread: while a worker's main thread waits, Ray lends its CPU to another job."""
+    """Fetch an object in a thread, because Ray lends a worker's CPU to another job while its main thread waits."""
     import ray
 
     with ThreadPoolExecutor(1) as waiting:
@@ -136,7 +136,7 @@ def fetched(reference: Any) -> Any:
 
 
 class _Mailbox:
-    """An actor that keeps what workers tell, until the driver asks."""
+    """An actor that keeps the messages of workers until the driver takes them."""
 
     def __init__(self) -> None:
         self._messages: list[tuple[str, tuple[Any, ...]]] = []
@@ -170,13 +170,13 @@ class _Post(SilentProgress):
 
 @contextmanager
 def connected(address: str | None) -> Iterator[Any]:
-    """Connect to the cluster at `address`, or to one started here, and leave it at the end; yields the module `ray`."""
+    """Connect to the cluster at `address`, or to one started here; yield the module `ray`; disconnect at the end."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         import ray
     except ImportError as error:
         raise UserError("executor 'ray' needs Ray; install it: pip install 'stampbench[ray]'") from error
-    # A source tree that is not installed is found where the driver has it, if the nodes share that folder.
+    # A source tree that is not installed is found at the driver's path, if the nodes share that folder.
     paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     options = {"runtime_env": {"env_vars": {"PYTHONPATH": paths}}, "log_to_driver": False, "logging_level": "error"}
     terminate = signal.getsignal(signal.SIGTERM)
@@ -184,8 +184,8 @@ def connected(address: str | None) -> Iterator[Any]:
         _reach(address)
         ray.init(address or "local", **options, **({} if address else {"include_dashboard": False}))
     except (ConnectionError, OSError, ValueError, RuntimeError) as error:
-        raise UserError(f"no Ray cluster at {address or 'this machine'}: {error}") from error
-    # Ray puts a handler of its own in the place of the command line's.
+        raise UserError(f"there is no Ray cluster at {address or 'this machine'}: {error}") from error
+    # Ray replaces the command line's handler by its own.
     signal.signal(signal.SIGTERM, terminate)
     try:
         yield ray
@@ -194,7 +194,7 @@ def connected(address: str | None) -> Iterator[Any]:
 
 
 def _reach(address: str | None) -> None:
-    """Raise `OSError` for a HOST:PORT that nobody listens at: Ray itself would try for minutes."""
+    """Raise `OSError` if nobody listens at HOST:PORT, which Ray itself would keep trying for minutes."""
     host, _, port = (address or "").rpartition(":")
     if host and port.isdecimal():
         socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()

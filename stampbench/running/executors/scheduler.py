@@ -1,6 +1,6 @@
-"""Orders for a cluster of any kind: first the artefacts, each once, then the jobs that rest on them.
+"""The scheduler of a cluster of any kind: it orders each artefact once, then the jobs that need the artefacts.
 
-Only this process touches the pool of records: workers send back what they made, and keep their node's own cache.
+Only this process touches the pool of records. Workers send back what they made, and keep a cache on their own node.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from stampbench.running.runner import failed
 from stampbench.running.workplace import Workplace
 from stampbench.store import Store
 
-# An order that has cost so many workers their lives is given up.
+# An order is given up when it has cost this many workers their lives.
 DEATHS = 4
 
 
@@ -36,10 +36,10 @@ class Death:
 
 
 class Cluster(Protocol):
-    """What the scheduler asks of a cluster."""
+    """The functions that the scheduler needs from a cluster."""
 
     def slots(self, job: Job) -> int:
-        """Return how many orders of this job's size the machines that are alive hold at once."""
+        """Return how many orders of this job's size the living machines can run at once."""
         ...
 
     def size(self, job: Job) -> str:
@@ -51,16 +51,16 @@ class Cluster(Protocol):
         ...
 
     def submit(self, order: Order, settings: WorkerSettings) -> None:
-        """Start an order whose needs are all shared; return at once."""
+        """Start an order, whose needs are all shared, and return at once."""
         ...
 
     def collect(self) -> Sequence[tuple[Order, Outcome | Death]]:
-        """Wait a moment, pass on what workers told the observer, and return the orders that have ended."""
+        """Wait a moment, pass the workers' messages on to the observer, and return the orders that have ended."""
         ...
 
 
 class Scheduler:
-    """Runs jobs on a cluster: knows what waits, what is in flight, what died how often and what came back."""
+    """A scheduler that runs jobs on a cluster and knows which orders wait, are in flight, died or came back."""
 
     def __init__(self, cluster: Cluster, workplace: Workplace, store: Store, retry: bool) -> None:
         self._cluster, self._workplace, self._store, self._retry = cluster, workplace, store, retry
@@ -74,8 +74,8 @@ class Scheduler:
     def run(self, jobs: Sequence[Job]) -> list[Record]:
         """Run the jobs and return their records.
 
-        The first Ctrl-C lets the jobs in flight end and starts no more; if it left any, `KeyboardInterrupt` is raised.
-        Raises `UserError` where no machine has room for a job, and where a worker refuses an order.
+        After the first Ctrl-C, the jobs in flight end and no more start; `KeyboardInterrupt` is raised if any is left.
+        Raises `UserError` if no machine has room for a job, and if a worker refuses an order.
         """
         self._waiting = self._orders(jobs)
         try:
@@ -100,7 +100,7 @@ class Scheduler:
                     self._keep(order, end)
 
     def _orders(self, jobs: Sequence[Job]) -> list[Order]:
-        """Return the artefacts that are not at hand, once each, then the jobs; share what is at hand."""
+        """Return orders for the artefacts that are not at hand, each once, then for the jobs; share what is at hand."""
         makings: dict[str, Order] = {}
         runs = []
         for job in jobs:
@@ -131,7 +131,7 @@ class Scheduler:
                 self._in_flight += 1
 
     def _slots(self) -> int:
-        """Return how many orders may be in flight. Raises `UserError` where there is no room, now and in flight."""
+        """Return how many orders may be in flight. Raises `UserError` if there is no room and no order is in flight."""
         if not self._waiting:
             return 0
         job = self._waiting[0].job
@@ -147,10 +147,10 @@ class Scheduler:
         return WorkerSettings(workplace.executor, workplace.exclusive, workplace.custom, source_digest(), speeds)
 
     def _claim(self, job: Job) -> bool:
-        """Take the job, unless another process is at it or has done it by now."""
+        """Claim the job and return True, unless another process is running it or has finished it by now."""
         claim = ExitStack()
         if not claim.enter_context(self._store.claim(job.key, wait=False)):
-            self._workplace.observer.note(f"another process is at {job.label}; it is left to it")
+            self._workplace.observer.note(f"another process is running {job.label}; this run leaves the job to it")
             return False
         if not missing([job], self._store, self._retry):
             claim.close()
@@ -165,13 +165,13 @@ class Scheduler:
             claim.close()
 
     def _died(self, order: Order, death: Death) -> None:
-        """Let the order start anew, unless it has cost too many workers their lives."""
+        """Start the order again, unless it has cost too many workers their lives."""
         self._release(order)
         self._deaths[order.key] += death.suspect
         if self._deaths[order.key] >= DEATHS:
-            self._give_up(order, f"its worker died {DEATHS} times, last of {death.how}")
+            self._give_up(order, f"its worker died {DEATHS} times, the last time of {death.how}")
         else:
-            self._workplace.observer.note(f"the worker of {order.label} died ({death.how}); it starts anew")
+            self._workplace.observer.note(f"the worker of {order.label} died ({death.how}); the order starts again")
             self._waiting.insert(0, order)
 
     def _keep(self, order: Order, outcome: Outcome) -> None:
@@ -189,7 +189,7 @@ class Scheduler:
             self._put(order, Record.model_validate_json(outcome.record or ""))
 
     def _give_up(self, order: Order, why: str) -> None:
-        """Make a job a failed record; with an artefact, give up all that rests on it."""
+        """Store a failed record for the job or, if the order makes an artefact, for every job that needs it."""
         if order.artefact is None:
             self._put(order, failed(order.job, why, self._workplace))
             return

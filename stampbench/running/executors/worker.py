@@ -1,4 +1,4 @@
-"""An order and what a worker of any cluster makes of it: a job's record, or an artefact's files."""
+"""The work of a worker of any cluster: it turns an order into a job's record or an artefact's files."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ Files = Mapping[str, bytes]
 
 @dataclass(frozen=True)
 class Order:
-    """What a worker is to do: run the job or, with an `artefact` (a digest), make that artefact of the job.
+    """An order to run the job or, with an `artefact` (a digest), to make that artefact of the job.
 
-    `needs` names the artefacts, by digest, that must be at hand before.
+    `needs` holds the digests of the artefacts that must be at hand first.
     """
 
     job: Job
@@ -48,9 +48,9 @@ class Order:
 
 @dataclass(frozen=True)
 class WorkerSettings:
-    """What the driver tells a worker beside its order: what it would otherwise find in the pool or the suite file.
+    """The facts that a worker would otherwise read from the pool or suite file; the driver sends them with an order.
 
-    `source` is the digest of the driver's sources, `speeds` holds the keys of the speeds that are measured already.
+    `source` is the digest of the driver's sources, and `speeds` holds the keys of the speeds that are measured already.
     """
 
     executor: str
@@ -62,9 +62,9 @@ class WorkerSettings:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a worker sends back: a record and new speeds as JSON, or an artefact's files, or why there is neither.
+    """The answer of a worker: a record and new speeds as JSON, or an artefact's files, or the reason for neither.
 
-    A `failure` is the order's own, a `refusal` ends the whole run.
+    A `failure` concerns this order only; a `refusal` ends the whole run.
     """
 
     record: str | None = None
@@ -79,7 +79,9 @@ def work(
 ) -> Outcome:
     """Carry out an order on this machine; `fetch` returns the files of an artefact that its cache lacks."""
     if settings.source != source_digest():
-        return Outcome(refusal="a node of the cluster has other sources of stampbench; install the same on all")
+        return Outcome(
+            refusal="a node of the cluster has other sources of stampbench; install the same version on all nodes"
+        )
     cache = packed.cache_root() / "artefacts"
     speeds = _Speeds(settings.speeds)
     workplace = Workplace(
@@ -108,7 +110,7 @@ def files_of(folder: Path) -> Files:
 
 
 class _Speeds:
-    """The speeds that the driver knows of, and those measured here."""
+    """The speeds that the driver knows, and those measured by this worker."""
 
     def __init__(self, known: frozenset[str]) -> None:
         self._known, self.new = known, list[Speed]()

@@ -108,7 +108,7 @@ def test_what_a_dead_worker_was_at_is_done_again(cluster, pool, tmp_path):
     watcher = Watcher(kill_a_worker)
     records = cluster.run(JOBS[:4], TINY, Store(tmp_path), watcher)
     assert differences(records, [pool[1][job.key] for job in JOBS[:4]]) == []
-    assert any("died" in line and "starts anew" in line for line in watcher.lines)
+    assert any("died" in line and "starts again" in line for line in watcher.lines)
 
 
 @pytest.mark.slow  # 16 s

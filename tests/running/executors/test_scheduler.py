@@ -194,8 +194,8 @@ def test_a_death_is_retried_up_to_the_limit(schedule, watcher, far):
     records = schedule(cluster, [killer, other])
     assert cluster.jobs == [killer.key] * DEATHS + [other.key]
     assert statuses(records) == {killer.key: "failed", other.key: "done"}
-    assert f"died {DEATHS} times, last of WorkerCrashed" in records[killer.key].reason
-    assert len([note for note in watcher.notes if "starts anew" in note]) == DEATHS - 1
+    assert f"died {DEATHS} times, the last time of WorkerCrashed" in records[killer.key].reason
+    assert len([note for note in watcher.notes if "starts again" in note]) == DEATHS - 1
 
 
 def test_an_artefacts_maker_that_died_is_replaced(schedule, far):
@@ -217,7 +217,7 @@ def test_a_claim_held_elsewhere_is_left(schedule, store, watcher, far):
     with store.claim(RANDOM[0].key, wait=False):
         records = schedule(cluster, RANDOM[:3])
     assert set(records) == set(cluster.jobs) == {job.key for job in RANDOM[1:3]}
-    assert watcher.notes == [f"another process is at {RANDOM[0].label}; it is left to it"]
+    assert watcher.notes == [f"another process is running {RANDOM[0].label}; this run leaves the job to it"]
 
 
 def test_what_another_process_did_in_the_meantime_is_taken_from_the_pool(schedule, store, watcher, far):

@@ -1,6 +1,7 @@
-"""Every figure of a section, from the same data as its tables: one colour per method, for colour-blind eyes too.
+"""All figures of a section, drawn from the same data as its tables.
 
-A figure is a file, and a line here: among those of every place, or among those of the section as a whole.
+Each figure is one file in this folder and one line below, in the list of figures that are drawn for every place or in
+the list of those that are drawn once per section. Each method has one colour, also for colour-blind readers.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ OF_ALL_PLACES: tuple[Callable[[Data], Iterator[Sketch]], ...] = (draw_masks,)
 
 
 def figures_of(data: Data) -> list[Figure]:
-    """Return all figures that these jobs can fill, place by place; drawn anew at every call."""
+    """Return all figures that the data can fill, place by place. Every call draws them again."""
     at_places = (sketch for view in views(data) for draw in OF_A_PLACE for sketch in draw(view))
     overall = (sketch for draw in OF_ALL_PLACES for sketch in draw(data))
     return [saved(sketch) for sketches in (at_places, overall) for sketch in sketches]

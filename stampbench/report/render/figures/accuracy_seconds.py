@@ -1,4 +1,4 @@
-"""Accuracy over all seconds on the target."""
+"""A figure of accuracy against all seconds on the target."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from stampbench.report.words import fraction
 
 
 def draw_accuracy_seconds(view: View) -> Iterator[Sketch]:
-    """Draw accuracy over all seconds on the target: one point per row and budget of the table."""
+    """Draw accuracy against all seconds on the target, one point per row and budget of the table."""
     view = view.own_schedule
     if view.jobs["total_s"].notna().sum() == 0:
         return
@@ -34,6 +34,6 @@ def draw_accuracy_seconds(view: View) -> Iterator[Sketch]:
         drawing,
         view.scope.name("accuracy-seconds", view.name),
         f"{view.title}: accuracy against all the seconds that a target takes"
-        f"{f'; beside each point the share of {view.resource_label} kept' if several else ''}; bars are 95 % "
+        f"{f'; the share of {view.resource_label} kept stands beside each point' if several else ''}; bars are 95 % "
         f"intervals of the mean over seeds. {view.scope.setting}.",
     )

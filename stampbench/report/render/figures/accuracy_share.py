@@ -1,4 +1,4 @@
-"""Accuracy over the share kept."""
+"""A figure of accuracy against the share kept."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from stampbench.statistics import LEAST_FOR_INTERVAL
 
 
 def draw_accuracy_share(view: View) -> Iterator[Sketch]:
-    """Draw accuracy over the share of the resource kept, with the dense networks as level lines; needs two budgets."""
+    """Draw accuracy against the share kept, with the dense networks as level lines, if there are two budgets."""
     view = view.own_schedule
     shares = sorted(view.pruned["keep"].unique())
     if len(shares) < 2:
         return
     label = view.resource_label
     drawing, axes = axes_of(view.title, f"share of {label} kept", "top-1 accuracy on test images, %")
-    # What is really kept, where that is measured: a plan may keep less than its budget.
+    # The share that was really kept is drawn where it is measured: a plan may keep less than its budget.
     share = view.resource if view.resource in MEASURES else "keep"
     for style, row in view.rows(view.pruned):
         line(axes, [(group[share].mean(), *interval(group["top1"])) for _, group in row.groupby("keep")], style)
@@ -31,5 +31,5 @@ def draw_accuracy_share(view: View) -> Iterator[Sketch]:
         drawing,
         view.scope.name(f"accuracy-{view.resource}", view.name),
         f"{view.title}: accuracy against the share of {label} kept; bars are 95 % intervals of the mean over seeds "
-        f"(from {LEAST_FOR_INTERVAL} seeds on), level lines the dense networks. {view.scope.setting}.",
+        f"(with at least {LEAST_FOR_INTERVAL} seeds), level lines are the dense networks. {view.scope.setting}.",
     )

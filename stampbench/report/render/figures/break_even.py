@@ -1,4 +1,4 @@
-"""All seconds, those on the reference side included, over the number of targets."""
+"""A figure of all seconds, those on the reference side included, against the number of targets."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from stampbench.report.words import fraction
 
 
 def draw_break_even(view: View) -> Iterator[Sketch]:
-    """Draw the seconds of 1 to 1024 targets at the share that the suite compares at."""
+    """Draw the seconds that 1 to 1024 targets take, at the share that the suite compares methods at."""
     view, share = view.own_schedule, view.data.compared_keep
     if share is None:
         return
@@ -30,6 +30,6 @@ def draw_break_even(view: View) -> Iterator[Sketch]:
     yield Sketch(
         drawing,
         view.scope.name("break-even", view.name),
-        f"{view.title}: seconds for so many targets, the reference network and all meta-training included, at "
-        f"{fraction(share)} of the {view.resource_label}; accuracies differ. {view.scope.setting}.",
+        f"{view.title}: seconds in all against the number of targets, the reference network and all meta-training "
+        f"included, at {fraction(share)} of the {view.resource_label}; accuracies differ. {view.scope.setting}.",
     )

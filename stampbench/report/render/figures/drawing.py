@@ -1,4 +1,4 @@
-"""Axes, lines and files of figures: what every figure is drawn with."""
+"""The axes, lines and files that all figures share."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
 SIZE = (6.0, 5.6)
-# Of more rows the legend is set smaller: their names, told apart by options, are long.
+# The legend of more rows is set in smaller type, because names that list options are long.
 MANY_ROWS = 12
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A drawn figure: its name serves as file name, its caption says what is seen."""
+    """A drawn figure; its name serves as file name, and its caption says what it shows."""
 
     name: str
     caption: str
@@ -41,7 +41,7 @@ class Sketch:
 
 @dataclass(frozen=True)
 class Style:
-    """How a row of the table looks in every figure of a section."""
+    """The look of one row of the table in every figure of a section."""
 
     label: str
     colour: str
@@ -50,21 +50,21 @@ class Style:
 
 
 def interval(top1: pd.Series[float]) -> tuple[float, float]:
-    """Return the mean in percent and the half width of its 95 % interval; 0 where there are too few seeds."""
+    """Return the mean in percent and the half width of its 95 % interval, which is 0 if there are too few seeds."""
     values = [100 * float(value) for value in top1]
     half = student(values)[0] if len(values) >= LEAST_FOR_INTERVAL else 0.0
     return sum(values) / len(values), half
 
 
 def line(axes: Axes, points: Sequence[tuple[float, float, float]], style: Style) -> None:
-    """Draw points (x, mean, half width of its interval) with a line through them."""
+    """Draw the points (x, mean, half width of the interval) and a line through them."""
     x, means, halves = zip(*points, strict=True)
     look: dict[str, Any] = {"color": style.colour, "marker": style.marker, "linestyle": style.line}
     axes.errorbar(x, means, yerr=halves, capsize=2, markersize=4, label=style.label, **look)
 
 
 def level(axes: Axes, value: float, **look: Any) -> None:
-    """Draw a level line, with margins around it: by itself it may come to lie on the frame."""
+    """Draw a level line with margins around it, as it could otherwise coincide with the frame."""
     axes.axhline(value, **look)
     axes.autoscale_view()
 
@@ -79,14 +79,14 @@ def plain_ticks(axes: Axes) -> None:
 
 
 def axes_of(title: str, x: str, y: str) -> tuple[Drawing, Axes]:
-    """Return a drawing of one panel, and the panel, with the labels of its axes."""
+    """Return a drawing with one panel, and that panel; `x` and `y` are the labels of its axes."""
     drawing, (axes,) = panels_of(title, 1)
     axes.set(xlabel=x, ylabel=y)
     return drawing, axes
 
 
 def panels_of(title: str, count: int) -> tuple[Drawing, list[Axes]]:
-    """Return a drawing of that many panels below each other, with one horizontal axis."""
+    """Return a drawing with `count` panels below each other, which share one horizontal axis, and these panels."""
     from matplotlib.figure import Figure as Drawing
 
     width, height = SIZE
@@ -109,7 +109,7 @@ def saved(sketch: Sketch) -> Figure:
     if named:
         size = "small" if len(named) <= MANY_ROWS else "x-small"
         drawing.legend(named.values(), named, fontsize=size, loc="outside lower center", ncols=2)
-    # Laid out once for both files; where an engine stays, even one that does nothing, each file is drawn twice.
+    # The layout is computed once for both files; with an engine left, even an idle one, each file would be drawn twice.
     engine = drawing.get_layout_engine()
     assert engine is not None
     engine.execute(drawing)

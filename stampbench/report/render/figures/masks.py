@@ -1,16 +1,16 @@
-"""Distances between the masks of targets."""
+"""A figure of the distances between the masks of targets."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from stampbench.report.data import Data
-from stampbench.report.masks import comparable_groups, group_in_words, mean_distance
+from stampbench.report.masks import comparable_groups, group_in_words, group_name, mean_distance
 from stampbench.report.render.figures.drawing import Sketch, axes_of
 
 
 def draw_masks(data: Data) -> Iterator[Sketch]:
-    """Draw a map of mean Jaccard distances between the masks of targets for every row that left masks of several."""
+    """Draw a map of mean Jaccard distances between targets for every row that has masks of several targets."""
     for group, found in comparable_groups(data.records, data.frame):
         targets = list(dict.fromkeys(record.job.target for record in found))
         if len(targets) < 2:
@@ -31,7 +31,7 @@ def draw_masks(data: Data) -> Iterator[Sketch]:
                 axes.text(j, i, text, ha="center", va="center", color=shade)
         yield Sketch(
             drawing,
-            data.scope.name("masks", where),
-            f"Mean Jaccard distance between the masks of {where}; on the diagonal, draws of one target. "
-            f"{data.scope.setting}.",
+            data.scope.name("masks", f"{group['variant']}, {group_name(group, data.scope)}"),
+            f"Mean Jaccard distance between the masks of {where}; on the diagonal, between the masks of one target "
+            f"with different seeds. {data.scope.setting}.",
         )

@@ -1,4 +1,4 @@
-"""Accuracy over all seconds on the target, schedule by schedule."""
+"""A figure of accuracy against all seconds on the target, schedule by schedule."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from stampbench.report.words import fraction
 
 
 def draw_time_to_accuracy(view: View) -> Iterator[Sketch]:
-    """Draw accuracy over all seconds at the share that the suite compares at; needs two schedules."""
+    """Draw accuracy against all seconds at the share that the suite compares methods at, if there are two schedules."""
     share = view.data.compared_keep
     if share is None or view.jobs["epochs"].nunique() < 2:
         return

@@ -1,4 +1,4 @@
-"""The jobs that one figure shows, and how each row of the table looks in every figure of a section."""
+"""The jobs that one figure shows, and the look of each row of the table in every figure of a section."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stampbench.report.frames import PLACE, ROW, groups
 from stampbench.report.render.figures.drawing import Style
 from stampbench.report.words import network_label, resource_label
 
-# Okabe and Ito's palette, black first, and grey; in the registry's order of methods.
+# Black, grey and the colours of Okabe and Ito's palette, in the registry's order of methods.
 PALETTE = ("#000000", "#999999", "#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#0072B2", "#D55E00", "#8C564B", "#6A3D9A")
 MARKERS = "osD^vP*X<>dph8"
 LINES = {"random": ":", "reference": "-", "target": "--"}
@@ -23,7 +23,7 @@ LINES = {"random": ":", "reference": "-", "target": "--"}
 
 @dataclass(frozen=True)
 class View:
-    """The finished jobs of one place that keep a share of one resource, all or part of it, and their styles."""
+    """The finished jobs of one place that keep all or part of one resource, and the styles of their rows."""
 
     data: Data
     jobs: pd.DataFrame
@@ -35,7 +35,7 @@ class View:
 
     @property
     def own_schedule(self) -> View:
-        """The same without the jobs of other schedules than the suite's own."""
+        """This view without the jobs of schedules other than the suite's own."""
         epochs = self.data.own_epochs
         jobs = self.jobs[self.jobs["epochs"] == epochs]
         return replace(self, jobs=jobs, scope=replace(self.scope, epochs=(epochs,)))
@@ -52,24 +52,24 @@ class View:
 
     @property
     def resource_label(self) -> str:
-        """What readers call the resource."""
+        """The name of the resource as readers know it."""
         return resource_label(self.resource)
 
     @property
     def accuracy_to_reach(self) -> float | None:
-        """The suite's goal at this place, in [0, 1]; None without one."""
+        """The accuracy that the suite sets as goal at this place, in [0, 1], or None if there is no goal."""
         there = at_place(self.data.channel_cells, list(self.jobs[PLACE].iloc[0]))
         goal = self.data.goal
         return goal.accuracy(there[there["resource"] == self.resource]) if goal else None
 
     def rows(self, jobs: pd.DataFrame) -> Iterator[tuple[Style, pd.DataFrame]]:
-        """Yield the rows of the table among these jobs, with their styles."""
+        """Yield the rows of the table that these jobs belong to: the style and the jobs of each."""
         for row, group in groups(jobs, ROW):
             yield self.styles[row], group
 
 
 def views(data: Data) -> Iterator[View]:
-    """Yield a view of every place, and of every resource where there are several."""
+    """Yield one view per place and, where there are several resources, per resource."""
     done = data.frame[(data.frame["status"] == "done") & (data.frame["granularity"] == "channel")]
     styles = _styles(done, data.records)
     for resource, suffix, rows in by_resource(done):
@@ -80,13 +80,13 @@ def views(data: Data) -> Iterator[View]:
 
 
 def colour_of(method: str) -> str:
-    """Return the method's colour, the same in every figure: by its place in the registry."""
+    """Return the colour of a method, which its position in the registry decides, so that it is the same everywhere."""
     names = list(registry.METHODS.targets())
     return PALETTE[names.index(method) % len(PALETTE)] if method in names else PALETTE[-1]
 
 
 def _styles(jobs: pd.DataFrame, records: Mapping[str, Record]) -> dict[Hashable, Style]:
-    """Rows of one colour differ in their markers, starts in their lines."""
+    """Return the style of every row: rows of one colour differ in their markers, and starts differ in their lines."""
     styles: dict[Hashable, Style] = {}
     used: dict[str, int] = {}
     for row, group in groups(jobs, ROW):

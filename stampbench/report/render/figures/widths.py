@@ -1,4 +1,4 @@
-"""Channels left in every group."""
+"""A figure of the channels left in every group."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stampbench.report.words import fraction
 
 
 def draw_widths(view: View) -> Iterator[Sketch]:
-    """Draw the mean width of every group in each row and in the dense network, if it was run; one panel per budget."""
+    """Draw the mean width of every group in each row, and in the dense network if it was run, one panel per budget."""
     view = view.own_schedule
     budgets = list(view.pruned.groupby("keep"))[::-1]
     if not budgets:
@@ -35,8 +35,8 @@ def draw_widths(view: View) -> Iterator[Sketch]:
     yield Sketch(
         drawing,
         view.scope.name("widths", view.name),
-        f"{view.title}: channels left in every group, mean over seeds; of rows with equal widths the last is seen. "
-        f"{view.scope.setting}.",
+        f"{view.title}: channels left in every group, mean over seeds; where rows have equal widths, only the "
+        f"last one is visible. {view.scope.setting}.",
     )
 
 
