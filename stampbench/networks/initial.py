@@ -28,7 +28,7 @@ def build(name: str, classes: int, width: float, widths: Mapping[str, int] | Non
 
 
 def place(network: nn.Module, device: torch.device) -> nn.Module:
-    """The network itself, moved to the device, its weights channels last."""
+    """Move the network to the device, with its weights channels last, and return it."""
     return network.to(device).to(memory_format=torch.channels_last)
 
 
@@ -40,7 +40,7 @@ def initialise(network: nn.Module, body: torch.Generator, head: torch.Generator)
 
 
 def initialise_head(network: nn.Module, generator: torch.Generator) -> None:
-    """The classifier `network.head`: weights from N(0, 0.01²), biases 0, as in the VGG papers' code."""
+    """Draw the weights of the classifier `network.head` from N(0, 0.01²); biases are 0, as in the VGG papers' code."""
     head = network.get_submodule("head")
     assert isinstance(head, nn.Linear)
     nn.init.normal_(head.weight, std=0.01, generator=generator)

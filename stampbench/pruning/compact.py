@@ -27,7 +27,7 @@ class Shrinking:
         return tuple(replace(group, width=int(self._kept[group.name].sum())) for group in self._groups)
 
     def keep_only(self, keep: Mapping[str, Tensor]) -> nn.Module:
-        """The network without the channels whose bool `keep` (width,), over the first width, is false.
+        """Return the network without the channels whose bool `keep` (width,), over the first width, is false.
 
         The original, until a channel goes; what is gone stays gone. Raises ValueError if a group would be emptied.
         """
@@ -52,7 +52,7 @@ class Shrinking:
 
 
 def compact(network: nn.Module, groups: Sequence[Group], keep: Mapping[str, Tensor], input_size: int) -> nn.Module:
-    """A copy without the channels whose bool `keep` (width,) is false, in the mode of the original.
+    """Return a copy without the channels whose bool `keep` (width,) is false, in the mode of the original.
 
     Its output in eval mode equals the gated network's. Raises ValueError if a group would be emptied.
     """
@@ -61,5 +61,5 @@ def compact(network: nn.Module, groups: Sequence[Group], keep: Mapping[str, Tens
 
 
 def widths_of(keep: Mapping[str, Tensor]) -> dict[str, int]:
-    """The number of kept channels of each group."""
+    """Return the number of kept channels of each group."""
     return {name: int(kept.sum()) for name, kept in keep.items()}

@@ -36,7 +36,7 @@ def cropped_forward(network: nn.Module, groups: Sequence[Group], gates: Mapping[
 
 
 def _sliced(group: Group, gate: Tensor) -> Tensor:
-    """Indices of the kept channels and of the first others that fill them up to a multiple of `STEP`, ascending."""
+    """Return the indices of the kept channels, and of the first others up to a multiple of `STEP`, ascending."""
     keep = gate != 0 if group.rectified or not gate.requires_grad else torch.ones_like(gate, dtype=torch.bool)
     count = min(len(keep), -(-int(keep.sum()) // STEP) * STEP)
     return keep.to(torch.int8).argsort(descending=True, stable=True)[:count].sort().values

@@ -54,7 +54,7 @@ def dependency_graph(network: nn.Module, input_size: int) -> tp.DependencyGraph:
 
 
 def blank_image(network: nn.Module, input_size: int) -> torch.Tensor:
-    """An image of zeros (1, 3, size, size), of the network's dtype and device."""
+    """Return an image of zeros (1, 3, size, size), of the network's dtype and device."""
     like = next(network.parameters())
     return torch.zeros(1, 3, input_size, input_size, dtype=like.dtype, device=like.device)
 
@@ -65,7 +65,7 @@ def is_depthwise(module: nn.Module) -> bool:
 
 
 def channel_groups(network: nn.Module, input_size: int) -> tuple[Group, ...]:
-    """The network's prunable groups in its own order; the classifier's outputs are not among them.
+    """Return the prunable groups in the network's order; the classifier's outputs are not among them.
 
     Raises `NetworkError` where channels couple in a way that is not understood.
     """

@@ -34,13 +34,13 @@ def channel_gates(network: nn.Module, groups: Sequence[Group], gates: Mapping[st
 
 
 def unit_gates(network: nn.Module, groups: Sequence[Group]) -> dict[str, Tensor]:
-    """A gate of ones (width,) for every group, requiring gradients, of the network's dtype and device."""
+    """Return a gate of ones (width,) for every group, requiring gradients, of the network's dtype and device."""
     like = next(network.parameters())
     return {g.name: torch.ones(g.width, dtype=like.dtype, device=like.device, requires_grad=True) for g in groups}
 
 
 def prunable_weights(network: nn.Module) -> dict[str, Tensor]:
-    """The weights of convolutions and linear layers, by name; biases and batch norms are never pruned."""
+    """Return the weights of convolutions and linear layers, by name; biases and batch norms are never pruned."""
     layers = ((n, m) for n, m in network.named_modules() if isinstance(m, nn.Conv2d | nn.Linear))
     return {f"{name}.weight": module.weight for name, module in layers}
 
