@@ -142,7 +142,7 @@ def damage(folder: Path, how: str) -> str:
 def test_damage_is_refused_by_its_name(make, cache, here, most_mib, how):
     source = make(rows=None, most_mib=most_mib)
     name = damage(source, how)
-    with pytest.raises(UserError, match=rf"not as SHA256SUMS says: \S*{name}"):
+    with pytest.raises(UserError, match=rf"differ from what SHA256SUMS says: \S*{name}"):
         unpack(source, cache, here)
     assert not cache.exists() and not list(here.iterdir())
 
