@@ -113,7 +113,11 @@ SUITES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "option of a wrong type": ('scope = "global"', "rounds = 1.5", ("magnitude", "rounds", "integer", "1.5")),
     "unknown start": ('"random"]', '{ name = "random", start = "targt" }]', ("start", "'target'", "targt")),
     "unknown granularity": ('"random"]', '{ name = "random", granularity = "layer" }]', ("granularity", "layer")),
-    "granularity it lacks": ('"random"]', '{ name = "random", granularity = "weight" }]', ("random", "not prune with weight")),
+    "granularity it lacks": (
+        '"random"]',
+        '{ name = "random", granularity = "weight" }]',
+        ("random", "not prune with weight"),
+    ),
     "no budgets": ("[0.25, 0.5]", "[]", (f"{GRID}.budgets", "at least 1")),
     "budget zero": ("[0.25, 0.5]", "[0.0]", (f"{GRID}.budgets.0", "greater than 0")),
     "budget above one": ("[0.25, 0.5]", "[25]", (f"{GRID}.budgets.0", "less than or equal to 1", "25")),
