@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from tests import quickly
 from tests.tiny import tiny_toml
 
 METHODS = '["dense", { name = "magnitude", start = "random" }, "random"]'
-QUICKLY = Path(__file__).with_name("quickly.py")
+QUICKLY = Path(quickly.__file__)
 
 
 def command(folder: Path, results: str) -> list[str]:
