@@ -63,7 +63,7 @@ class Campaign:
         return "\n".join(lines)
 
     def overview(self) -> tuple[list[str], list[list[object]]]:
-        """Return headings, and a row for each cell: its jobs, those done, failed and missing, and the time left."""
+        """Return headings, and a row for each cell: its jobs by state, and the time left."""
         cells: dict[tuple[object, ...], list[Job]] = defaultdict(list)
         variants = Variants(self.jobs)
         for job in self.jobs:
@@ -78,11 +78,13 @@ class Campaign:
             cells[cell].append(job)
         rows: list[list[object]] = []
         for row, jobs in cells.items():
-            found, unsound = self.estimate(jobs), len(self.without_result(jobs))
+            found, unsound = self.estimate(jobs), [record.status for record in self.without_result(jobs)]
+            skipped = unsound.count("skipped")
             left = "unknown" if found.seconds is None else duration(found.seconds)
-            rows.append([*row, len(jobs), found.done - unsound, unsound, found.missing, left])
+            done, failed = found.done - len(unsound), len(unsound) - skipped
+            rows.append([*row, len(jobs), done, failed, skipped, found.missing, left])
         headings = ["target", "network", "width", "method", "start", "keep"]
-        return [*headings, "jobs", "done", "failed", "missing", "time left"], rows
+        return [*headings, "jobs", "done", "failed", "skipped", "missing", "time left"], rows
 
 
 def selected(
