@@ -47,7 +47,7 @@ def pool(own_cache, packed_images):
     from stampbench.running.executors.local import Local
     from stampbench.running.progress import SilentProgress
     from stampbench.store import Store
-    from tests.tiny import JOBS, TINY
+    from tests.fixtures.tiny import JOBS, TINY
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STAMPBENCH_CACHE", str(own_cache))

@@ -11,7 +11,7 @@ from stampbench import cli, registry
 from stampbench.measure import hardware
 from stampbench.registry import Registry
 from stampbench.store import Store
-from tests import factories
+from tests.fixtures import factories
 
 SUITE = """
 title = "A toy"

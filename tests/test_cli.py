@@ -16,7 +16,7 @@ from stampbench.registry import Registry
 from stampbench.running import campaign
 from stampbench.running.executors.local import Local
 from stampbench.store import Store
-from tests import factories
+from tests.fixtures import factories
 
 SUITE = """
 title = "A toy"

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from stampbench.job import PROTOCOL_VERSION, ArtefactSpec, Job, LearningRates, Protocol, Reference, Start
-from tests import factories
+from tests.fixtures import factories
 
 OTHER_VALUES = {
     "train_images": st.integers(1, 10**6),

@@ -18,7 +18,7 @@ from stampbench.record import Record
 from stampbench.regress import Finding, check
 from stampbench.report import gate
 from stampbench.store import Store
-from tests import factories
+from tests.fixtures import factories
 
 BASELINES = Path(__file__).parents[1] / "results" / "baselines"
 # Ten cells of two seeds, as in the demo suite.

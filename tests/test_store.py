@@ -6,7 +6,7 @@ import pytest
 from stampbench.errors import UserError
 from stampbench.files import write_atomically
 from stampbench.store import Store, frame
-from tests import factories
+from tests.fixtures import factories
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from stampbench.errors import DataError, SuiteError, UserError
 from stampbench.registry import Registry
 from stampbench.running.preparing import method_of
 from stampbench.running.pretraining import spec_of
-from tests import factories
+from tests.fixtures import factories
 
 SUITES = sorted((Path(suite.__file__).parents[1] / "suites").glob("*.toml"))
 SUITE = """

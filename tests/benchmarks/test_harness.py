@@ -12,8 +12,8 @@ import pytest
 
 from stampbench import suite
 from stampbench.store import Store
-from tests import factories
 from tests.benchmarks.interleaved import compare
+from tests.fixtures import factories
 
 SUITE = """
 title = "500 jobs"

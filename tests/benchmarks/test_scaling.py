@@ -16,9 +16,9 @@ from stampbench.running.executors.ray import Ray
 from stampbench.running.progress import SilentProgress
 from stampbench.store import Store
 from stampbench.store import _parsed as parsed_files
-from tests import factories
 from tests.benchmarks.interleaved import compare
-from tests.tiny import JOBS, TINY
+from tests.fixtures import factories
+from tests.fixtures.tiny import JOBS, TINY
 
 # Jobs from random weights: no artefacts.
 RANDOM = [job for job in JOBS if job.start == "random"]

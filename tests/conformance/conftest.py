@@ -20,8 +20,8 @@ from stampbench.pruning.resources.base import Resource
 from stampbench.pruning.resources.macs import Macs
 from stampbench.running import pretraining
 from stampbench.running.checkpoint import Checkpoint
-from tests import factories
-from tests.pruning.strategies import lively
+from tests.fixtures import factories
+from tests.fixtures.strategies import lively
 
 
 @dataclass

@@ -14,7 +14,7 @@ from stampbench.pruning.cost import CostModel
 from stampbench.pruning.groups import channel_groups
 from stampbench.pruning.masks import prunable_weights
 from tests.conformance.conftest import ToyContext, method_of, planned, toy_task
-from tests.pruning.strategies import NETWORKS, lively
+from tests.fixtures.strategies import NETWORKS, lively
 
 METHODS = sorted(registry.METHODS.targets())
 CELLS = [pytest.param(m, n, id=f"{m}-{n}") for m in METHODS for n in NETWORKS]

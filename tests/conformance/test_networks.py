@@ -18,7 +18,7 @@ from stampbench.pruning.cropped import STEP, cropped_forward
 from stampbench.pruning.groups import channel_groups
 from stampbench.pruning.masks import channel_gates
 from stampbench.registry import Registry
-from tests.pruning.strategies import NETWORKS, keeps, lively
+from tests.fixtures.strategies import NETWORKS, keeps, lively
 
 SMALL = "small"
 
@@ -26,7 +26,7 @@ SMALL = "small"
 @pytest.fixture(autouse=True)
 def with_a_small_depthwise_network(monkeypatch):
     """Registered beside the others: biases, ReLU6, 5×5, stride 2, a residual depthwise convolution."""
-    targets = registry.NETWORKS.targets() | {SMALL: "tests.networks.small:Separable"}
+    targets = registry.NETWORKS.targets() | {SMALL: "tests.fixtures.small_networks:Separable"}
     monkeypatch.setattr(registry, "NETWORKS", Registry("network", targets))
 
 

@@ -16,7 +16,7 @@ from torchvision import datasets
 from stampbench.data import archives, packed
 from stampbench.data.catalogue import DATASETS, selected_classes
 from stampbench.errors import DataError
-from tests.data.making import batch, chw, md5, python2_batch, tar, write_parquet
+from tests.fixtures.images import batch, chw, md5, python2_batch, tar, write_parquet
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from stampbench.data import packed
 from stampbench.data.catalogue import CustomDataset
 from stampbench.errors import DamagedError, DataError, UserError
-from tests.data.making import chw, png, write_parquet
+from tests.fixtures.images import chw, png, write_parquet
 
 
 @pytest.fixture

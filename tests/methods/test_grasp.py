@@ -8,8 +8,8 @@ from stampbench.methods.grasp import Grasp, GraspOptions, balanced, flow_derivat
 from stampbench.pruning.groups import channel_groups
 from stampbench.pruning.masks import channel_gates, prunable_weights
 from tests.conformance.conftest import ToyContext
-from tests.methods.differences import calm, derivative, some_indices
-from tests.pruning.strategies import NETWORKS, lively
+from tests.fixtures.differences import calm, derivative, some_indices
+from tests.fixtures.strategies import NETWORKS, lively
 
 pytestmark = pytest.mark.usefixtures("smooth")
 TEMPERATURE = 2.0

@@ -7,7 +7,7 @@ import torch_pruning as tp
 from stampbench.methods.magnitude import Magnitude, MagnitudeOptions, coupled_l2_norm, filter_l1_norm
 from stampbench.pruning.groups import channel_groups, dependency_graph
 from tests.conformance.conftest import ToyContext, toy_task
-from tests.pruning.strategies import NETWORKS, lively
+from tests.fixtures.strategies import NETWORKS, lively
 
 
 @pytest.mark.parametrize("name", NETWORKS)

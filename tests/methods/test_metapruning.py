@@ -16,9 +16,9 @@ from stampbench.pruning.allocate import allocate
 from stampbench.pruning.compact import widths_of
 from stampbench.pruning.cost import CostModel
 from stampbench.pruning.groups import channel_groups
-from tests import factories
 from tests.conformance.conftest import ToyContext, toy_task
-from tests.pruning.strategies import NETWORKS
+from tests.fixtures import factories
+from tests.fixtures.strategies import NETWORKS
 
 
 def pruning_net(name: str, width: float = 0.125) -> PruningNet:

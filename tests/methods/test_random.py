@@ -9,7 +9,7 @@ from stampbench.pruning.allocate import allocate, fractional_ranks
 from stampbench.pruning.cost import CostModel
 from stampbench.pruning.groups import channel_groups
 from tests.conformance.conftest import ToyContext
-from tests.pruning.strategies import lively
+from tests.fixtures.strategies import lively
 
 
 @pytest.mark.parametrize("scope", ["layer", "global"])

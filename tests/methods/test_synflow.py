@@ -11,7 +11,7 @@ from stampbench.networks.initial import build, initialise
 from stampbench.pruning.groups import channel_groups
 from stampbench.pruning.masks import apply_weight_masks, prunable_weights
 from tests.conformance.conftest import ToyContext, toy_task
-from tests.pruning.strategies import NETWORKS, lively
+from tests.fixtures.strategies import NETWORKS, lively
 
 METHOD = Synflow(SynflowOptions())
 

@@ -6,7 +6,7 @@ from stampbench import registry
 from stampbench.errors import UserError
 from stampbench.networks.check import checked
 from stampbench.registry import Registry
-from tests.networks import small
+from tests.fixtures import small_networks as small
 
 
 @pytest.fixture(autouse=True)
@@ -19,7 +19,7 @@ def unchecked():
 def known(monkeypatch, factory) -> str:
     """Registers the factory, as a file and a line would."""
     monkeypatch.setattr(small, "factory", factory, raising=False)
-    monkeypatch.setattr(registry, "NETWORKS", Registry("network", {"mine": "tests.networks.small:factory"}))
+    monkeypatch.setattr(registry, "NETWORKS", Registry("network", {"mine": "tests.fixtures.small_networks:factory"}))
     return "mine"
 
 

@@ -6,7 +6,7 @@ from torch import nn
 
 from stampbench.networks.initial import build, initialise
 from stampbench.networks.resnet import Shortcut
-from tests.pruning.strategies import NETWORKS
+from tests.fixtures.strategies import NETWORKS
 
 
 def made(name: str, classes: int = 10, width: float = 1.0, widths=None, seed: int = 0) -> nn.Module:

@@ -14,7 +14,7 @@ from stampbench.pruning.groups import channel_groups
 from stampbench.pruning.resources.base import Pricing
 from stampbench.pruning.resources.macs import Macs
 from stampbench.pruning.resources.params import Params
-from tests.pruning.strategies import NETWORKS
+from tests.fixtures.strategies import NETWORKS
 
 
 def model(name: str, width: float = 0.25) -> CostModel:

@@ -12,7 +12,7 @@ from stampbench.networks.initial import build
 from stampbench.pruning.compact import Shrinking, compact, widths_of
 from stampbench.pruning.cost import CostModel
 from stampbench.pruning.groups import channel_groups
-from tests.pruning.strategies import NETWORKS, keeps, lively
+from tests.fixtures.strategies import NETWORKS, keeps, lively
 
 
 def macs_by_flop_counter(network: torch.nn.Module) -> int:

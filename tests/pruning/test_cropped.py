@@ -6,8 +6,8 @@ from torch import nn
 
 from stampbench.pruning.cropped import cropped_forward
 from stampbench.pruning.groups import channel_groups
-from tests.networks.small import Separable
-from tests.pruning.strategies import NETWORKS, lively
+from tests.fixtures.small_networks import Separable
+from tests.fixtures.strategies import NETWORKS, lively
 
 IMAGES = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(1))
 

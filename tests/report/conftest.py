@@ -10,7 +10,7 @@ from stampbench import registry
 from stampbench.report import published
 from stampbench.store import Store
 from stampbench.suite import Suite
-from tests import factories
+from tests.fixtures import factories
 
 METHODS = registry.METHODS
 LOAD = published.load

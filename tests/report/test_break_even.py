@@ -6,8 +6,8 @@ from stampbench.contract import Budget, Start
 from stampbench.record import ArtefactUse
 from stampbench.report.tables.break_even import break_even_tables, targets_to_break_even
 from stampbench.store import Store
-from tests import factories
-from tests.report.making import data_of
+from tests.fixtures import factories
+from tests.fixtures.reports import data_of
 
 
 def use(kind: str, seconds: float) -> ArtefactUse:

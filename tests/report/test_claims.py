@@ -15,8 +15,8 @@ from stampbench.report.tables.claims import claim_tables
 from stampbench.statistics import Comparison
 from stampbench.store import Store
 from stampbench.suite import Suite
-from tests import factories
-from tests.report.making import suite_data
+from tests.fixtures import factories
+from tests.fixtures.reports import suite_data
 
 MakeSuite = Callable[..., Suite]
 SUBJECT = {"name": "magnitude", "options": {"scope": "global"}}

@@ -19,8 +19,8 @@ from stampbench.report.tables.equal_time import equal_time_tables
 from stampbench.report.tables.time_to_accuracy import time_to_accuracy_tables
 from stampbench.store import Store
 from stampbench.suite import Suite
-from tests import factories
-from tests.report.making import suite_data, texts
+from tests.fixtures import factories
+from tests.fixtures.reports import suite_data, texts
 
 SHARES = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2)
 MakeSuite = Callable[..., Suite]

@@ -16,8 +16,8 @@ from stampbench.report.render.figures.view import PALETTE, colour_of, views
 from stampbench.report.render.figures.widths import group_widths
 from stampbench.store import Store
 from stampbench.suite import Suite
-from tests import factories
-from tests.report.making import data_of, suite_data
+from tests.fixtures import factories
+from tests.fixtures.reports import data_of, suite_data
 
 MakeSuite = Callable[..., Suite]
 

@@ -7,7 +7,7 @@ from stampbench.contract import Budget, Start
 from stampbench.report.frames import cell_frame, device_of, job_frame, speed_up
 from stampbench.report.variants import Variants
 from stampbench.store import Store
-from tests import factories
+from tests.fixtures import factories
 
 
 def test_a_cell_is_the_mean_and_deviation_over_its_finished_seeds(store: Store) -> None:

@@ -9,8 +9,8 @@ from stampbench.record import ArtefactUse
 from stampbench.report.masks import jaccard_distance
 from stampbench.report.tables.masks import mask_tables
 from stampbench.store import Store
-from tests import factories
-from tests.report.making import data_of
+from tests.fixtures import factories
+from tests.fixtures.reports import data_of
 
 MASKS = st.fixed_dictionaries({"a": st.sets(st.integers(0, 11)), "b": st.sets(st.integers(0, 6))})
 

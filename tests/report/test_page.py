@@ -18,7 +18,7 @@ from stampbench.report.sections import suite_sections
 from stampbench.report.write import write_report
 from stampbench.store import Store
 from stampbench.suite import Suite
-from tests import factories
+from tests.fixtures import factories
 
 MakeSuite = Callable[..., Suite]
 NASTY = "<script>document.title='owned'</script>&\"'"

@@ -17,9 +17,9 @@ from stampbench.report.tables.published import published_tables, same_budget
 from stampbench.report.write import write_report
 from stampbench.store import Store
 from stampbench.suite import Suite
-from tests import factories
-from tests.report import making
-from tests.report.making import suite_data
+from tests.fixtures import factories
+from tests.fixtures import reports as making
+from tests.fixtures.reports import suite_data
 
 MakeSuite = Callable[..., Suite]
 

@@ -20,9 +20,9 @@ from stampbench.report.sections import suite_sections
 from stampbench.report.write import write_report
 from stampbench.store import Store
 from stampbench.suite import Suite
-from tests import factories
+from tests.fixtures import factories
+from tests.fixtures.reports import suite_tables
 from tests.report.conftest import METHODS
-from tests.report.making import suite_tables
 
 GOLDEN = Path(__file__).parent / "golden"
 ROOT = Path(__file__).parents[2]
@@ -263,7 +263,7 @@ def test_reports_need_no_torch(filled: Suite, store: Store, tmp_path: Path) -> N
         "from stampbench.report import published; published.load = lambda: ()\n"
         "from stampbench.report.write import write_report\n"
         "from stampbench.store import Store; from stampbench.suite import Suite\n"
-        "from tests.factories import TOY_METHODS\n"
+        "from tests.fixtures.factories import TOY_METHODS\n"
         "registry.METHODS = registry.Registry('method', TOY_METHODS)\n"
         "suite = Suite.model_validate_json(Path(sys.argv[1]).read_text())\n"
         "write_report([suite], Store(Path(sys.argv[2])), ['md', 'latex'], Path(sys.argv[3]))\n"

@@ -10,7 +10,7 @@ import torch
 from stampbench.contract import Artefact, ArtefactSpec
 from stampbench.errors import UserError
 from stampbench.running.artefacts import Artefacts
-from tests import factories
+from tests.fixtures import factories
 
 
 def spec(**changes) -> ArtefactSpec:

@@ -6,7 +6,7 @@ from stampbench.contract import Budget, Granularity, Start
 from stampbench.job import Reference
 from stampbench.record import ArtefactUse
 from stampbench.running.estimate import estimate, wall_seconds
-from tests import factories
+from tests.fixtures import factories
 
 
 def took(job, seconds: float, artefacts=(), **changes):

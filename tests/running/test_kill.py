@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests import quickly
-from tests.tiny import tiny_toml
+from tests.fixtures import quickly
+from tests.fixtures.tiny import tiny_toml
 
 METHODS = '["dense", { name = "magnitude", start = "random" }, "random"]'
 QUICKLY = Path(quickly.__file__)

@@ -19,7 +19,7 @@ from stampbench.data.split import drawn_rows, make_task
 from stampbench.errors import DataError
 from stampbench.record import Record
 from stampbench.store import Store
-from tests.tiny import tiny, tiny_toml
+from tests.fixtures.tiny import tiny, tiny_toml
 
 ROOT = Path(__file__).resolve().parents[2]
 METHODS = '["dense", "magnitude"]'
@@ -43,7 +43,7 @@ REFUSING = """
 import sys
 sys.modules.update(dict.fromkeys({refused!r}))
 from stampbench.cli import main
-from tests.quickly import quicken
+from tests.fixtures.quickly import quicken
 quicken()
 main(sys.argv[1:])
 """

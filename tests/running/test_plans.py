@@ -20,9 +20,9 @@ from stampbench.running.runner import run
 from stampbench.running.workplace import Workplace
 from stampbench.store import Store
 from stampbench.suite import Suite
-from tests.quickly import quicken
-from tests.tiny import TINY
-from tests.toy_methods import TARGETS
+from tests.fixtures.quickly import quicken
+from tests.fixtures.tiny import TINY
+from tests.fixtures.toy_methods import TARGETS
 
 PROTOCOL: dict[str, Any] = TINY.presets["tiny"].protocol.model_dump(mode="json") | {
     "train_images": 160,

@@ -4,7 +4,7 @@ import pytest
 from rich.console import Console
 
 from stampbench.running import progress
-from tests import factories
+from tests.fixtures import factories
 
 
 class Terminal(io.StringIO):

@@ -19,9 +19,9 @@ from stampbench.running.progress import SilentProgress
 from stampbench.running.runner import run
 from stampbench.running.workplace import Workplace
 from stampbench.store import Store
-from tests.quickly import quicken
-from tests.tiny import JOBS, TINY
-from tests.toy_methods import TARGETS
+from tests.fixtures.quickly import quicken
+from tests.fixtures.tiny import JOBS, TINY
+from tests.fixtures.toy_methods import TARGETS
 
 CPU = torch.device("cpu")
 

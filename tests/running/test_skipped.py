@@ -11,10 +11,10 @@ from stampbench.running.preparing import method_of, needed_artefacts, unserved
 from stampbench.running.progress import SilentProgress
 from stampbench.store import Store
 from stampbench.suite import Suite
-from tests.networks import small
-from tests.report.making import suite_tables
-from tests.tiny import TINY
-from tests.toy_methods import Prepared
+from tests.fixtures import small_networks as small
+from tests.fixtures.reports import suite_tables
+from tests.fixtures.tiny import TINY
+from tests.fixtures.toy_methods import Prepared
 
 REASON = "it knows no depthwise convolutions such as 'deep1'"
 
@@ -42,7 +42,7 @@ def suite(tmp_path, monkeypatch):
     monkeypatch.setattr(speed, "ROUNDS", {"train_step": 1, "latency": 1, "inference": 1})
     methods = registry.METHODS.targets() | {"choosy": "tests.running.test_skipped:Choosy"}
     monkeypatch.setattr(registry, "METHODS", Registry("method", methods))
-    networks = {"small": "tests.networks.small:Separable", "resnet18": registry.NETWORKS.targets()["resnet18"]}
+    networks = {"small": "tests.fixtures.small_networks:Separable", "resnet18": registry.NETWORKS.targets()["resnet18"]}
     monkeypatch.setattr(registry, "NETWORKS", Registry("network", networks))
     return Suite.model_validate(SUITE)
 
@@ -91,7 +91,7 @@ def test_a_skip_is_told_by_run_and_table_and_is_no_failure(suite, tmp_path, monk
 def test_a_network_that_breaks_the_contract_stops_the_run_before_anything_is_trained(suite, tmp_path, monkeypatch):
     jobs = [job.model_copy(update={"network": "faulty"}) for job in suite.jobs("tiny", "fp32")]
     monkeypatch.setattr(small, "faulty", small.FAULTS["layer norm and linear"][0], raising=False)
-    networks = {"faulty": "tests.networks.small:faulty"}
+    networks = {"faulty": "tests.fixtures.small_networks:faulty"}
     monkeypatch.setattr(registry, "NETWORKS", Registry("network", networks))
     store = Store(tmp_path / "results")
     with pytest.raises(UserError, match=r"'faulty'.*LayerNorm 'blocks\.1'"):

@@ -16,7 +16,7 @@ from stampbench.errors import UserError
 from stampbench.running.artefacts import Artefacts
 from stampbench.running.offline import Needs, pack
 from stampbench.running.unpacking import unpack
-from tests import factories
+from tests.fixtures import factories
 
 SPEC = ArtefactSpec(
     kind="pretrained", scope="reference", dataset="glyphs", network="vgg19", width=0.25, seed=0, recipe={"epochs": 3}

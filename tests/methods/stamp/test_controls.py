@@ -10,9 +10,9 @@ from stampbench.methods.stamp.meta_training import GENERATOR, NETWORK
 from stampbench.methods.stamp.sets import draw_sets, noise_sets, packed_sets, unpacked_sets
 from stampbench.methods.transplant import Transplant
 from stampbench.pruning.planner import channel_plan
-from tests import factories
 from tests.conformance.conftest import ToyContext, method_of, toy_task
-from tests.pruning.strategies import lively
+from tests.fixtures import factories
+from tests.fixtures.strategies import lively
 
 TASK = toy_task(classes=10, count=400)
 PRETRAINED = {"pretrained": Artefact(lively("vgg19").state_dict(), 0.0)}

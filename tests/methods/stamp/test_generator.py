@@ -8,8 +8,8 @@ from stampbench.methods.stamp.set_encoder import SetEncoder, by_class
 from stampbench.methods.stamp.set_statistics import class_mean_logits, separability, standardise, view_set
 from stampbench.pruning.groups import channel_groups
 from stampbench.pruning.masks import channel_gates
-from tests.methods.differences import derivative
-from tests.pruning.strategies import NETWORKS, lively
+from tests.fixtures.differences import derivative
+from tests.fixtures.strategies import NETWORKS, lively
 
 SIZE = 16
 

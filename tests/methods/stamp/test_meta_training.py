@@ -11,9 +11,9 @@ from stampbench.methods.stamp.sets import draw_sets
 from stampbench.pruning.compact import widths_of
 from stampbench.pruning.resources.macs import Macs
 from stampbench.running.checkpoint import Checkpoint
-from tests import factories
 from tests.conformance.conftest import ToyContext, toy_task
-from tests.pruning.strategies import lively
+from tests.fixtures import factories
+from tests.fixtures.strategies import lively
 
 TASK = toy_task(classes=10, count=400)
 

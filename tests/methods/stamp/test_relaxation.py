@@ -12,7 +12,7 @@ from stampbench.pruning.allocate import allocate
 from stampbench.pruning.cost import CostModel
 from stampbench.pruning.groups import channel_groups
 from stampbench.pruning.resources.base import Pricing
-from tests.pruning.strategies import NETWORKS, lively
+from tests.fixtures.strategies import NETWORKS, lively
 
 MODELS = {}
 

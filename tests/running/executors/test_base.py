@@ -10,7 +10,7 @@ from stampbench.running.executors.base import Executor, executor_of, missing
 from stampbench.running.executors.local import Local
 from stampbench.running.executors.ray import Ray
 from stampbench.store import Store
-from tests import factories
+from tests.fixtures import factories
 
 
 @pytest.mark.parametrize("name", registry.EXECUTORS.targets())

@@ -15,7 +15,7 @@ from stampbench.errors import UserError
 from stampbench.running.executors.ray import Ray, connected, fetched
 from stampbench.running.progress import SilentProgress
 from stampbench.store import Store
-from tests.tiny import JOBS, TINY
+from tests.fixtures.tiny import JOBS, TINY
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'stampbench[ray]'")
 

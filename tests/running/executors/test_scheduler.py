@@ -19,9 +19,9 @@ from stampbench.running.preparing import method_of, needed_artefacts
 from stampbench.running.progress import SilentProgress
 from stampbench.running.workplace import Workplace
 from stampbench.store import Store
-from tests import factories
-from tests.tiny import JOBS
-from tests.toy_methods import TARGETS
+from tests.fixtures import factories
+from tests.fixtures.tiny import JOBS
+from tests.fixtures.toy_methods import TARGETS
 
 REFERENCE = [job for job in JOBS if job.start is Start.REFERENCE]
 RANDOM = [JOBS[0].model_copy(update={"seed": seed}) for seed in range(5)]

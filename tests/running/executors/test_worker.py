@@ -14,7 +14,7 @@ from stampbench.running.executors import worker
 from stampbench.running.executors.worker import Order, WorkerSettings, files_of, work
 from stampbench.running.preparing import method_of, needed_artefacts
 from stampbench.running.progress import SilentProgress
-from tests.tiny import JOBS
+from tests.fixtures.tiny import JOBS
 
 CPU = torch.device("cpu")
 REFERENCE = next(job for job in JOBS if job.start is Start.REFERENCE)
