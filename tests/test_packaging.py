@@ -57,7 +57,7 @@ def test_the_wheel_holds_every_module_method_suite_and_template_and_nothing_else
     held = {name for name in wheel.namelist() if ".dist-info/" not in name}
     assert held == {name for folder in FOLDERS for name in shipped(folder)}
     assert {"stampbench/methods/stamp/__init__.py", "stampbench/suites/demo.toml"} < held
-    assert "stampbench/report/templates/page.html.j2" in held
+    assert "stampbench/report/render/templates/page.html.j2" in held
 
 
 def test_the_wheel_gives_the_command_and_the_one_version(wheel):

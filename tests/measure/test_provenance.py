@@ -149,12 +149,12 @@ def test_the_running_sources_are_those_that_a_copy_would_have(tmp_path):
 
 def test_the_fingerprint_depends_on_what_decides_bits_and_on_nothing_else():
     cpu, before = torch.device("cpu"), torch.get_num_threads()
-    first = provenance.provenance(cpu, "fp32", "in-process")
-    assert first.fingerprint == provenance.provenance(cpu, "fp32", "ray").fingerprint
-    assert first.fingerprint != provenance.provenance(cpu, "bf16", "in-process").fingerprint
+    first = provenance.provenance(cpu, "fp32", "in-process", True)
+    assert first.fingerprint == provenance.provenance(cpu, "fp32", "ray", False).fingerprint
+    assert first.fingerprint != provenance.provenance(cpu, "bf16", "in-process", True).fingerprint
     torch.set_num_threads(before + 1)
     try:
-        other = provenance.provenance(cpu, "fp32", "in-process")
+        other = provenance.provenance(cpu, "fp32", "in-process", True)
     finally:
         torch.set_num_threads(before)
     assert (first.threads, other.threads) == (before, before + 1)
@@ -162,7 +162,7 @@ def test_the_fingerprint_depends_on_what_decides_bits_and_on_nothing_else():
 
 
 def test_versions_are_those_installed_and_nobody_is_named():
-    found = provenance.provenance(torch.device("cpu"), "fp32", "in-process")
+    found = provenance.provenance(torch.device("cpu"), "fp32", "in-process", True)
     assert found.versions["torch"] == version("torch") and found.versions["scipy"] == version("scipy")
     assert found.versions["python"] == platform.python_version()
     written = found.model_dump_json()
