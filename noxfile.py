@@ -1,4 +1,4 @@
-"""Everything that people and CI run: `nox`, `nox -s tests`, `nox -s suite_demo`, `nox -s report`.
+"""The sessions that people and CI run: `nox`, `nox -s tests`, `nox -s suite_demo`, `nox -s report`.
 
 All sessions share one environment. It is made once, and again only when its requirements change.
 """

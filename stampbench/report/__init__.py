@@ -1,4 +1,4 @@
-"""From records to reports: records become frames, frames and claims the data of a section, data tables and figures.
+"""Reports from records: records become frames, frames become the data of a section, and data becomes tables.
 
 Nothing here needs torch, and no method is known by name.
 """

@@ -19,7 +19,7 @@ BETTER, SAME, WORSE, FEW = VERDICTS = ("better", "no difference shown", "worse",
 
 
 class Match(NamedTuple):
-    """What two rows must have in common to be compared; the fields are columns of a `job_frame`."""
+    """The properties that two rows must share to be compared; the fields are columns of a `job_frame`."""
 
     target: str
     network: str

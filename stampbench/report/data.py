@@ -1,4 +1,4 @@
-"""Everything that the tables and figures of one section are made from."""
+"""The data from which all tables and figures of one section are made."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from stampbench.suite import Suite
 
 @dataclass(frozen=True)
 class Scope:
-    """What one section shows. All of its jobs share one protocol, except for the numbers of epochs, in `epochs`.
+    """The scope of one section. All of its jobs share one protocol, except for the numbers of epochs, in `epochs`.
 
     `origin` says in words which training images and devices the numbers come from.
     """
@@ -90,7 +90,7 @@ class Goal:
 
 @dataclass(frozen=True)
 class Data:
-    """Everything that a section is made from: its jobs and cells as frames, their records, and its claims as judged.
+    """The data that a section is made from: its jobs and cells as frames, their records, and its claims as judged.
 
     `own_epochs` is the suite's own schedule; where there are several schedules, methods are compared at this one.
     `compared_keep` is the share at which schedules and work on the reference side are compared, and `goal` is the

@@ -1,1 +1,1 @@
-"""From a job to its record, and the campaigns that run many."""
+"""The running of jobs: one job becomes a record, and a campaign runs many jobs."""

@@ -1,4 +1,4 @@
-"""What the harness lends a method while it works on one job."""
+"""The context that the harness lends a method while the method works on one job."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What must exist before a job runs: its start's weights, and what its method makes first."""
+"""The artefacts that must exist before a job runs: the weights it starts from, and those that its method makes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One job to one record: the protocol, readable from top to bottom."""
+"""The protocol, which turns one job into one record, readable from top to bottom."""
 
 from __future__ import annotations
 

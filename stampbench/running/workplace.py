@@ -1,4 +1,4 @@
-"""What jobs run on, whoever runs them."""
+"""The workplace: all that jobs run on, whichever executor runs them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Speeds(Protocol):
 
 @dataclass(frozen=True)
 class Workplace:
-    """What jobs run on: known speeds, artefacts, the user's own datasets, a device, and who watches.
+    """The surroundings of jobs: known speeds, artefacts, the user's own datasets, a device and an observer.
 
     `executor` is the name of what runs them; `exclusive` says whether a job has the machine to itself.
     """

@@ -1,4 +1,4 @@
-"""How much every method can compress at equal accuracy (docs/design.md, section 6)."""
+"""The compression that every method allows at equal accuracy (docs/design.md, section 6)."""
 
 from __future__ import annotations
 

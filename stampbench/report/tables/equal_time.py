@@ -1,4 +1,4 @@
-"""How accurate every method is after equal seconds on the target (docs/design.md, section 6)."""
+"""The accuracy of every method after equal seconds on the target (docs/design.md, section 6)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much the masks of different targets differ."""
+"""The distances between the masks of different targets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many seconds on the target every method needs to reach the goal (docs/design.md, section 6)."""
+"""The seconds on the target that every method needs to reach the goal (docs/design.md, section 6)."""
 
 from __future__ import annotations
 

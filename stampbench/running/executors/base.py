@@ -34,7 +34,7 @@ class Executor(BaseModel, ABC):
     @property
     @abstractmethod
     def cuda(self) -> bool:
-        """Whether jobs run on CUDA devices, which decides on the default preset and precision."""
+        """True if jobs run on CUDA devices, which decides on the default preset and precision."""
 
     @abstractmethod
     def run(

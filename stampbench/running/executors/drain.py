@@ -11,7 +11,7 @@ from types import FrameType
 
 @dataclass
 class Drain:
-    """Whether the user asked that no new job starts."""
+    """The state of a drain; `asked` becomes True when the user asks that no new job starts."""
 
     asked: bool = False
 

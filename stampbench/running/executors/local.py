@@ -28,7 +28,7 @@ class Local(Executor):
 
     @property
     def cuda(self) -> bool:
-        """Whether this machine has a CUDA device."""
+        """True if this machine has a CUDA device."""
         return hardware.cuda_device_count() > 0
 
     def run(

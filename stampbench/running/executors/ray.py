@@ -46,7 +46,7 @@ class Ray(Executor):
 
     @property
     def cuda(self) -> bool:
-        """Whether a job has a GPU."""
+        """True if a job has a GPU."""
         return self.gpus_per_job > 0
 
     def run(
