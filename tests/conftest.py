@@ -54,4 +54,4 @@ def pool(own_cache, packed_images):
         patch.setattr(speed, "ROUNDS", dict.fromkeys(speed.ROUNDS, 1))
         store = Store(own_cache.parent / "results")
         records = Local().run(JOBS, TINY, store, SilentProgress())
-        yield store, {record.key: record for record in records}
+    return store, {record.key: record for record in records}

@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ ROOMS = (
 LENT_TO_METHODS = ("contract", "job", "registry", "errors", "data", "networks", "pruning", "training", "methods")
 
 
+@cache
 def imports(path: Path, typing_only: bool) -> set[str]:
     """Return the modules of stampbench that a file imports, without the package's name; inside functions too."""
     found: set[str] = set()
@@ -46,6 +48,7 @@ def imports(path: Path, typing_only: bool) -> set[str]:
     return {name for name in found if module_file(name)}
 
 
+@cache
 def module_file(name: str) -> Path | None:
     """Return the file of a module of the harness, or None for what is no module."""
     path = ROOT / "stampbench" / name.replace(".", "/")

@@ -212,10 +212,10 @@ def test_plan_counts_what_is_done_missing_failed_and_stale(stampbench, project):
     code, out, _ = stampbench("plan", "toy")
     assert code == 0
     assert "2 jobs done, 10 missing" in out and "h left" in out and "--preset paper" in out
-    assert [line.split()[-6:-3] for line in out.splitlines() if line.startswith("cifar10")] == [
-        ["2", "1", "0"],
-        ["2", "0", "1"],
-        ["2", "0", "0"],
+    assert [line.split()[-7:-3] for line in out.splitlines() if line.startswith("cifar10")] == [
+        ["2", "1", "0", "0"],
+        ["2", "0", "1", "0"],
+        ["2", "0", "0", "0"],
     ]
     assert "stale, made by version 1: magnitude" in out
 

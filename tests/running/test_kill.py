@@ -54,6 +54,7 @@ def share_packed_images(calm: Path, folder: Path) -> None:
     shutil.copytree(calm / "cache" / "data", folder / "cache" / "data")
 
 
+@pytest.mark.slow  # 17 s
 def test_a_killed_run_goes_on_and_ends_as_if_undisturbed(tmp_path, calm):
     share_packed_images(calm[0], tmp_path)
     records = tmp_path / "killed" / "records"
@@ -71,7 +72,7 @@ def test_a_killed_run_goes_on_and_ends_as_if_undisturbed(tmp_path, calm):
     assert len(calm[1]) == 6 and outcomes(tmp_path / "killed") == calm[1]
 
 
-@pytest.mark.slow  # 32 s
+@pytest.mark.slow  # 11 s
 def test_what_is_damaged_is_set_aside_told_and_made_anew(tmp_path, calm):
     """Records, speeds, artefacts and packed images, all of them cut short: the same command mends them."""
     shutil.copytree(calm[0], tmp_path, dirs_exist_ok=True)
@@ -93,7 +94,7 @@ DAMAGED = [
 ]
 
 
-@pytest.mark.slow  # 22 s
+@pytest.mark.slow  # 11 s
 def test_two_runs_at_once_share_the_work(tmp_path, calm):
     share_packed_images(calm[0], tmp_path)
     runs = [

@@ -89,6 +89,7 @@ def differences(records, others) -> list[tuple]:
     ]
 
 
+@pytest.mark.slow  # 18 s, and as long to start the cluster
 def test_two_nodes_make_the_records_that_one_process_makes(cluster, pool, tmp_path):
     store, watcher = Store(tmp_path), Watcher()
     records = cluster.run(JOBS, TINY, store, watcher)

@@ -239,6 +239,14 @@ def test_a_failed_record_is_made_again_on_request_alone(schedule, store, far, re
     assert statuses(records) == ({RANDOM[0].key: "done"} if retry else {})
 
 
+@pytest.fixture(autouse=True)
+def heard():
+    """Ctrl-C is heard in every test, though a process that was started in the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def press_ctrl_c(times):
     """Ctrl-C as the first so many orders end."""
     presses = iter(range(times))

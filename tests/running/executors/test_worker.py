@@ -80,7 +80,7 @@ def test_an_artefact_that_cannot_be_made_is_a_failure_with_its_reason(cache):
 
 def test_other_sources_are_refused():
     outcome = carry_out(Order(JOBS[0], None, ()), source=source_digest() + "x")
-    assert "install the same on all" in outcome.refusal and outcome.record is None
+    assert "install the same version on all" in outcome.refusal and outcome.record is None
 
 
 def test_missing_data_is_a_refusal(cache):
