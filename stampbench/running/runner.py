@@ -8,37 +8,33 @@ from typing import Literal
 
 import torch
 
-from stampbench import seeding
 from stampbench.contract import Start
-from stampbench.data import catalogue, packed
-from stampbench.data.loader import evaluation_batches
-from stampbench.data.split import make_task, test_split
+from stampbench.data import catalogue
 from stampbench.errors import UserError
 from stampbench.job import Job
 from stampbench.measure import memory
-from stampbench.measure.gpu import gpu_state
 from stampbench.measure.phases import PhaseClock
 from stampbench.measure.provenance import provenance
-from stampbench.measure.yardstick import yardstick
 from stampbench.pruning.cost import CostModel
 from stampbench.pruning.groups import channel_groups
-from stampbench.record import Accuracy, DataUse, Record
+from stampbench.record import Record
 from stampbench.running import pretraining
 from stampbench.running.context import context_of
 from stampbench.running.preparing import method_of, prepare, unserved
 from stampbench.running.stages import (
     cost_of,
     head_steps,
+    images_of,
     loader_of,
     measured_speed,
     realise,
+    reporter,
     seconds_of,
     start_network,
+    train_and_test,
 )
 from stampbench.running.workplace import Workplace
-from stampbench.training import Recipe, Trainer, evaluate, fit
-
-EVALUATION_BATCH = 256
+from stampbench.training import Recipe, Trainer
 
 
 def run(job: Job, workplace: Workplace) -> Record:
@@ -80,79 +76,42 @@ def configure(job: Job) -> None:
 
 
 def _run(job: Job, workplace: Workplace) -> Record:
-    protocol, device = job.protocol, workplace.device
-    method = method_of(job)
+    device, method = workplace.device, method_of(job)
     uses, artefacts = prepare(job, workplace)
-
     memory.reset_peak(device)
     clock = PhaseClock(device)
     dataset = catalogue.resolve(job.target, workplace.custom)
     context = context_of(job, dataset, job.seed, clock, workplace, job.key)
     with clock.phase("data"):
-        data = packed.load(job.target, workplace.custom)
-        # Drawn by the artefact seed: a target-pretrained start has trained on these images and on no others.
-        split_seed = seeding.artefact_seed(job.seed)
-        task, split_digest = make_task(
-            data, dataset, protocol.train_images, protocol.validation_images, split_seed, device
-        )
-        test = test_split(data, device)
+        images = images_of(job, dataset, workplace)
     with clock.phase("start"):
-        network, digests = start_network(job, task, artefacts.pop(pretraining.KIND, None), device)
-        loader = loader_of(job, task, dataset)
+        network, digests = start_network(job, images.task, artefacts.pop(pretraining.KIND, None), device)
+        loader = loader_of(job, images.task, dataset)
     with clock.phase("prune"):
         if method.needs_data and job.start is Start.REFERENCE:
-            head_steps(network, job, task, dataset)
-        groups = channel_groups(network, task.input_size)
-        cost = CostModel.of(network, groups, task.input_size)
-        plan = method.plan(network, task, job.budget, artefacts, context)
+            head_steps(network, job, images.task, dataset)
+        groups = channel_groups(network, images.task.input_size)
+        cost = CostModel.of(network, groups, images.task.input_size)
+        plan = method.plan(network, images.task, job.budget, artefacts, context)
         costs = cost_of(job, cost, context.resource.pricing(cost), plan)
-        pruned, masks = realise(network, groups, plan, job, task)
-    trainer = Trainer(pruned, loader, Recipe.of(protocol, protocol.learning_rate.of(job.start), protocol.epochs), masks)
-    with clock.phase("yardstick"):
-        before = yardstick(device)
-    history = fit(
-        trainer,
-        lambda: evaluation_batches(task.validation, dataset, task.mean, task.std, EVALUATION_BATCH),
-        clock,
-        lambda epoch, loss, top1: workplace.observer.epoch(job.label, epoch, protocol.epochs, loss, top1),
-    )
-    gpu = gpu_state(device)
-    with clock.phase("yardstick"):
-        after = yardstick(device)
-    with clock.phase("evaluate"):
-        batches = evaluation_batches(test, dataset, task.mean, task.std, EVALUATION_BATCH)
-        top1, top5 = evaluate(pruned, batches, protocol.precision)
+        pruned, masks = realise(network, groups, plan, job, images.task)
+    recipe = Recipe.of(job.protocol, job.protocol.learning_rate.of(job.start), job.protocol.epochs)
+    trained = train_and_test(Trainer(pruned, loader, recipe, masks), images, dataset, clock, reporter(job, workplace))
     peak = memory.peak_mib(device)
-    seconds = seconds_of(clock, uses, history.seconds)
     return Record(
         key=job.key,
         job=job,
         status="done",
-        accuracy=Accuracy(
-            top1=top1,
-            top5=top5 if task.classes >= 100 else None,
-            validation_top1=history.accuracy,
-            train_loss=history.loss,
-        ),
+        accuracy=trained.accuracy,
         cost=costs,
-        seconds=seconds,
+        seconds=seconds_of(clock, uses, trained.epochs),
         peak_memory_mib=peak,
-        gpu=gpu,
-        yardstick=before + after,
-        speed=measured_speed(job, task, costs.widths, cost.widths, workplace),
+        gpu=trained.gpu,
+        yardstick=trained.yardstick,
+        speed=measured_speed(job, images.task, costs.widths, cost.widths, workplace),
         artefacts=uses,
-        digests=digests | loader.digests() | {"split": split_digest},
-        data={
-            job.target: DataUse(
-                name=job.target,
-                display_name=data.manifest.display_name,
-                train=len(task.train),
-                validation=len(task.validation),
-                test=len(test),
-                source=data.manifest.source,
-                digest=data.manifest.digest,
-            )
-        },
+        digests=digests | loader.digests() | {"split": images.split_digest},
+        data={job.target: images.use},
         notes=dict(plan.notes),
-        provenance=provenance(device, protocol.precision, workplace.executor, workplace.exclusive),
+        provenance=provenance(device, job.protocol.precision, workplace.executor, workplace.exclusive),
     )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain, islice
 
 import torch
@@ -11,20 +12,100 @@ from torch import nn
 
 from stampbench import seeding
 from stampbench.contract import Artefact, BudgetError, Granularity, Plan, Start, Task, Weights
+from stampbench.data import packed
 from stampbench.data.catalogue import Dataset
-from stampbench.data.loader import EpochLoader, training_batches
+from stampbench.data.loader import EpochLoader, evaluation_batches, training_batches
+from stampbench.data.split import make_task, test_split
+from stampbench.data.task import Split
 from stampbench.job import Job
 from stampbench.measure import speed
+from stampbench.measure.gpu import gpu_state
 from stampbench.measure.phases import PhaseClock
+from stampbench.measure.yardstick import yardstick
 from stampbench.networks.initial import build, initialise, initialise_head, place
 from stampbench.pruning.compact import compact, widths_of
 from stampbench.pruning.cost import CostModel
 from stampbench.pruning.groups import Group
 from stampbench.pruning.masks import apply_weight_masks
 from stampbench.pruning.resources.base import Pricing
-from stampbench.record import ArtefactUse, Cost, Seconds
+from stampbench.record import Accuracy, ArtefactUse, Cost, DataUse, Gpu, Seconds
 from stampbench.running.workplace import Workplace
-from stampbench.training import Recipe, Trainer
+from stampbench.training import Recipe, Trainer, evaluate, fit
+
+EVALUATION_BATCH = 256
+# Top-5 accuracy says something where there are at least so many classes.
+LEAST_FOR_TOP5 = 100
+
+
+@dataclass(frozen=True)
+class Images:
+    """What a job sees of its target: the task, the test images, and what is recorded of both."""
+
+    task: Task
+    test: Split
+    use: DataUse
+    split_digest: str
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What came out of training and testing; `epochs` are the seconds of each epoch."""
+
+    accuracy: Accuracy
+    epochs: list[float]
+    yardstick: list[float]
+    gpu: Gpu | None
+
+
+def images_of(job: Job, dataset: Dataset, workplace: Workplace) -> Images:
+    """Load the target, and draw the job's training and validation images; all are placed on the device."""
+    data, protocol = packed.load(job.target, workplace.custom), job.protocol
+    # Drawn by the artefact seed: a target-pretrained start has trained on these images and on no others.
+    seed, counts = seeding.artefact_seed(job.seed), (protocol.train_images, protocol.validation_images)
+    task, split_digest = make_task(data, dataset, *counts, seed, workplace.device)
+    test = test_split(data, workplace.device)
+    use = DataUse(
+        name=job.target,
+        display_name=data.manifest.display_name,
+        train=len(task.train),
+        validation=len(task.validation),
+        test=len(test),
+        source=data.manifest.source,
+        digest=data.manifest.digest,
+    )
+    return Images(task, test, use, split_digest)
+
+
+def reporter(job: Job, workplace: Workplace) -> Callable[[int, float, float], None]:
+    """Return what tells the observer of an epoch, its loss and its accuracy on validation."""
+    epochs = job.protocol.epochs
+    return lambda epoch, loss, top1: workplace.observer.epoch(job.label, epoch, epochs, loss, top1)
+
+
+def train_and_test(
+    trainer: Trainer, images: Images, dataset: Dataset, clock: PhaseClock, report: Callable[[int, float, float], None]
+) -> Trained:
+    """Train between two readings of the yardstick, then use the test images, once."""
+    task, device = images.task, images.test.images.device
+
+    def batches(split: Split) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        return evaluation_batches(split, dataset, task.mean, task.std, EVALUATION_BATCH)
+
+    with clock.phase("yardstick"):
+        before = yardstick(device)
+    history = fit(trainer, lambda: batches(task.validation), clock, report)
+    gpu = gpu_state(device)
+    with clock.phase("yardstick"):
+        after = yardstick(device)
+    with clock.phase("evaluate"):
+        top1, top5 = evaluate(trainer.network, batches(images.test), trainer.recipe.precision)
+    accuracy = Accuracy(
+        top1=top1,
+        top5=top5 if task.classes >= LEAST_FOR_TOP5 else None,
+        validation_top1=history.accuracy,
+        train_loss=history.loss,
+    )
+    return Trained(accuracy, history.seconds, before + after, gpu)
 
 
 def start_network(

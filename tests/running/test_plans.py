@@ -12,7 +12,7 @@ from stampbench import registry
 from stampbench.data import packed
 from stampbench.data.catalogue import CustomDataset
 from stampbench.registry import Registry
-from stampbench.running import pretraining, runner
+from stampbench.running import pretraining, runner, stages
 from stampbench.running.artefacts import Artefacts
 from stampbench.running.preparing import prepare
 from stampbench.running.progress import SilentProgress
@@ -84,8 +84,8 @@ def test_given_weights_are_the_ones_that_are_sliced(workplace, monkeypatch):
 
 def test_single_weights_are_masked_counted_and_stay_masked(workplace, monkeypatch):
     trained = []
-    evaluate = runner.evaluate
-    monkeypatch.setattr(runner, "evaluate", lambda network, *rest: trained.append(network) or evaluate(network, *rest))
+    evaluate = stages.evaluate
+    monkeypatch.setattr(stages, "evaluate", lambda network, *rest: trained.append(network) or evaluate(network, *rest))
     made = job("single-weights", row={"start": "random", "granularity": "weight"}, keep=0.1)
     record = done(run(made, workplace))
     prunable = [p for p in trained[0].parameters() if p.dim() == 4]
