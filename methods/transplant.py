@@ -72,6 +72,12 @@ class Transplant(Method):
         return f"{cls.version} ({options.mask} {within}, {Stamp.name} {Stamp.version})"
 
     @classmethod
+    def datasets(cls, options: TransplantOptions) -> tuple[str, ...]:
+        """Return the datasets that the mask's method reads."""
+        inner: type[Method] = registry.METHODS.load(options.mask)
+        return inner.datasets(inner.Options.model_validate(options.options))
+
+    @classmethod
     def shown_as(cls, options: TransplantOptions) -> str:
         """Return the name of the method whose mask this is."""
         return options.mask

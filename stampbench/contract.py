@@ -200,6 +200,11 @@ class Method:
         return str(cls.version)
 
     @classmethod
+    def datasets(cls, options: Any) -> tuple[str, ...]:
+        """Return the names of the datasets that a job reads besides its target and its reference dataset."""
+        return ()
+
+    @classmethod
     def shown_as(cls, options: Any) -> str:
         """Return the name of the method whose colour figures use: its own, unless it prunes by the mask of another."""
         return cls.name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
@@ -272,20 +272,21 @@ def _expand(grid: Grid, rows: Sequence[tuple[type[Method], MethodChoice]], proto
     places = product(range(grid.seeds), grid.targets, grid.networks, schedules, grid.budgets)
     for seed, target, network, scheduled, keep in places:
         for method, row in rows:
-            start = row.start or method.default_start
+            start, options = row.start or method.default_start, method.Options.model_validate(row.options)
+            relevant = _relevant(scheduled, method, start)
             yield Job(
                 target=target,
                 network=network,
                 width=grid.width,
                 method=method.name,
-                method_version=method.version_with(method.Options.model_validate(row.options)),
-                data_versions=_data_versions(target, protocol if start is Start.REFERENCE else None),
+                method_version=method.version_with(options),
+                data_versions=_data_versions((target, *method.datasets(options)), relevant),
                 options=row.options,
                 start=start,
                 granularity=row.granularity,
                 budget=_budget(grid, method, row.granularity, keep),
                 seed=seed,
-                protocol=_relevant(scheduled, method, start),
+                protocol=relevant,
             )
 
 
@@ -311,10 +312,10 @@ def _relevant(protocol: Protocol, method: type[Method], start: Start) -> Protoco
     return protocol.model_copy(update=dropped)
 
 
-def _data_versions(target: str, protocol: Protocol | None) -> dict[str, int]:
-    """Return the versions of the target and, if the job starts from reference weights, of the reference dataset."""
-    reference = [protocol.reference.dataset] if protocol and protocol.reference else []
-    return {name: catalogue.version_of(name) for name in (target, *reference)}
+def _data_versions(names: Iterable[str], protocol: Protocol) -> dict[str, int]:
+    """Return the versions of these datasets and, where the job starts from it, of the reference dataset."""
+    reference = [protocol.reference.dataset] if protocol.reference else []
+    return {name: catalogue.version_of(name) for name in (*names, *reference)}
 
 
 def _known(name: str, kind: str, known: registry.Registry) -> None:

@@ -1,11 +1,13 @@
 import tomllib
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from stampbench import registry, suite
 from stampbench.contract import Start
+from stampbench.data import catalogue
 from stampbench.data.catalogue import resolve
 from stampbench.errors import DataError, SuiteError, UserError
 from stampbench.registry import Registry
@@ -300,3 +302,16 @@ def test_the_registry_suggests_and_says_what_cannot_be_loaded():
             known.load(name)
     with pytest.raises(UserError, match="did you mean 'good'"):
         known.load("goood")
+
+
+def test_another_version_of_a_dataset_makes_the_records_of_all_that_read_it_stale(monkeypatch):
+    """STAMP's look at a wrong set reads a dataset that is neither its target nor its reference."""
+    ablation = suite.load(next(path for path in SUITES if path.stem == "ablation"))
+    before = ablation.jobs("quick", "fp32")
+    newer = replace(catalogue.DATASETS["svhn"], version=catalogue.DATASETS["svhn"].version + 1)
+    monkeypatch.setitem(catalogue.DATASETS, "svhn", newer)
+    pairs = list(zip(before, ablation.jobs("quick", "fp32"), strict=True))
+    readers = [old for old, _ in pairs if "svhn" in (old.target, old.options.get("look_at"))]
+    assert readers and len(readers) < len(pairs)
+    assert [old for old, new in pairs if old.key != new.key] == readers
+    assert all(old.identity == new.identity for old, new in pairs)

@@ -10,7 +10,7 @@ from torch.func import functional_call
 
 from stampbench.contract import Artefact, ArtefactSpec, Context, Task
 from stampbench.networks.initial import build
-from stampbench.pruning.groups import Group, channel_groups
+from stampbench.pruning.groups import Group, channel_groups, module_key
 from stampbench.training import Recipe, Trainer
 
 RATIOS = tuple(round(0.10 + 0.03 * step, 2) for step in range(31))
@@ -33,7 +33,7 @@ class PruningNet(nn.Module):
         self.dense = {group.name: group.width for group in groups}
         self.convolutions = {n: m.weight.shape for n, m in network.named_modules() if isinstance(m, nn.Conv2d)}
         self.generators = nn.ModuleDict(
-            {key(name): self._generator(name, shape) for name, shape in self.convolutions.items()}
+            {module_key(name): self._generator(name, shape) for name, shape in self.convolutions.items()}
         )
         head = network.get_submodule("head")
         assert isinstance(head, nn.Linear)
@@ -42,7 +42,7 @@ class PruningNet(nn.Module):
     def initialise(self, stream: torch.Generator) -> None:
         """Draw weights so that generated ones have Kaiming's scale (fan-out), nine tenths of it whatever the ratios."""
         for name, shape in self.convolutions.items():
-            generator = self.generators[key(name)]
+            generator = self.generators[module_key(name)]
             hidden, last = generator.get_submodule("0"), generator.get_submodule("2")
             assert isinstance(hidden, nn.Linear) and isinstance(last, nn.Linear)
             nn.init.uniform_(hidden.weight, -1, 1, generator=stream)
@@ -60,7 +60,7 @@ class PruningNet(nn.Module):
         weights = {}
         for name, shape in self.convolutions.items():
             inputs = torch.tensor(self._inputs(name, ratios), device=self.head_weight.device)
-            full = self.generators[key(name)](inputs).view(shape)
+            full = self.generators[module_key(name)](inputs).view(shape)
             rows = widths.get(self.writes.get(name, ""), shape[0])
             columns = widths.get(self.reads.get(name, ""), shape[1])
             weights[f"{name}.weight"] = full[:rows, :columns]
@@ -127,11 +127,6 @@ class RandomWidths(nn.Module):
         network = Generated(self._name, self._classes, self.pruning_net.widths(ratios), weights)
         network.network.train()
         return network(images)
-
-
-def key(name: str) -> str:
-    """Return a module's name as a key of `nn.ModuleDict`, which allows no dots."""
-    return name.replace(".", "/")
 
 
 def blank(name: str, classes: int, width: float, input_size: int) -> PruningNet:

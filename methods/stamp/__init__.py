@@ -89,6 +89,11 @@ class Stamp(Method):
   permutations of the set; magnitude's ranking, before training.
 """
 
+    @classmethod
+    def datasets(cls, options: StampOptions) -> tuple[str, ...]:
+        """Return the dataset that the sets are drawn from, where it is not the target."""
+        return () if options.look_at in ("target", "noise") else (options.look_at,)
+
     def artefacts(self, job: Job) -> list[ArtefactSpec]:
         """Return the specification of the meta-trained generator and weights, and of what the controls ask for.
 
@@ -97,11 +102,11 @@ class Stamp(Method):
         specs = [meta_spec(job, META_TRAINED, self.options)]
         if self.options.weights == "random-masks":
             specs.append(meta_spec(job, RANDOM_MASKS, self.options))
-        if self.options.look_at not in ("target", "noise"):
+        for dataset in self.datasets(self.options):
             made = {"sets": self.options.sets, "method_version": self.version}
             other = ArtefactSpec.of(job, OTHER_SET, "target", job.protocol.epochs, **made)
             recipe = other.recipe | {"images": None, "validation_images": 0}
-            specs.append(other.model_copy(update={"dataset": self.options.look_at, "recipe": recipe}))
+            specs.append(other.model_copy(update={"dataset": dataset, "recipe": recipe}))
         return specs
 
     def prepare(self, spec: ArtefactSpec, task: Task, artefacts: Mapping[str, Artefact], context: Context) -> Artefact:

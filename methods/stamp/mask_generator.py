@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from stampbench.pruning.groups import Group
+from stampbench.pruning.groups import Group, module_key
 
 from .set_encoder import SetEncoder
 from .set_statistics import L1_NORM, STATISTICS, SetView, standardise
@@ -68,31 +68,18 @@ class MaskGenerator(nn.Module):
     def __init__(self, groups: Sequence[Group], features: int) -> None:
         super().__init__()
         self.encoder = SetEncoder(features, CODE)
-        self.logits = nn.ModuleDict({key(group.name): ChannelLogits() for group in groups})
+        self.logits = nn.ModuleDict({module_key(group.name): ChannelLogits() for group in groups})
 
     def initialise(self, stream: torch.Generator) -> None:
-        """Draw weights by Glorot's uniform rule, and start at zero those that would tell channels or groups apart."""
-        for parameter in self.parameters():
-            if parameter.dim() > 1:
-                bound = math.sqrt(6 / sum(parameter.shape[-2:]))
-                nn.init.uniform_(parameter, -bound, bound, generator=stream)
-            else:
-                nn.init.zeros_(parameter)
-        for module in self.modules():
-            if isinstance(module, nn.LayerNorm):
-                nn.init.ones_(module.weight)
-            if isinstance(module, ChannelLogits):
-                nn.init.zeros_(module.score.weight)
-                nn.init.zeros_(module.offset.weight)
-                with torch.no_grad():
-                    module.direct.weight.zero_()[0, L1_NORM] = 1
+        """Draw weights as `initialise` does."""
+        initialise(self, stream)
 
     def forward(self, view: SetView, keep: float) -> Logits:
         """Return the logits of every group for a share of the MACs in (0, 1]."""
         code = self.encoder(view.features, view.labels)
         budget = torch.tensor([math.log(keep), math.log(len(view.labels.unique()))]).to(code)
         found = {
-            name: self.logits[key(name)](statistics, torch.cat([code, budget, view.levels[name]]))
+            name: self.logits[module_key(name)](statistics, torch.cat([code, budget, view.levels[name]]))
             for name, statistics in view.statistics.items()
         }
         return _gathered(found)
@@ -103,15 +90,15 @@ class StaticGenerator(nn.Module):
 
     def __init__(self, groups: Sequence[Group]) -> None:
         super().__init__()
-        self.logits = nn.ModuleDict({key(group.name): ChannelLogits() for group in groups})
+        self.logits = nn.ModuleDict({module_key(group.name): ChannelLogits() for group in groups})
         self.statistics = nn.ParameterDict(
-            {key(group.name): nn.Parameter(torch.empty(group.width, len(STATISTICS))) for group in groups}
+            {module_key(group.name): nn.Parameter(torch.empty(group.width, len(STATISTICS))) for group in groups}
         )
         self.code = nn.Parameter(torch.empty(CODE))
 
     def initialise(self, stream: torch.Generator) -> None:
-        """Draw weights as `MaskGenerator.initialise` does, and learned statistics and code from a standard normal."""
-        MaskGenerator.initialise(self, stream)  # type: ignore[arg-type]
+        """Draw weights as `initialise` does, and learned statistics and code from a standard normal."""
+        initialise(self, stream)
         for parameter in [*self.statistics.values(), self.code]:
             nn.init.normal_(parameter, generator=stream)
 
@@ -119,8 +106,29 @@ class StaticGenerator(nn.Module):
         """Return the logits of every group; only the names of the groups are read from the view."""
         budget = torch.tensor([math.log(keep), 0.0]).to(self.code)
         conditions = torch.cat([self.code, budget, torch.zeros_like(next(iter(view.levels.values())))])
-        found = {name: self.logits[key(name)](self.statistics[key(name)], conditions) for name in view.statistics}
+        found = {
+            name: self.logits[module_key(name)](self.statistics[module_key(name)], conditions)
+            for name in view.statistics
+        }
         return _gathered(found)
+
+
+def initialise(generator: nn.Module, stream: torch.Generator) -> None:
+    """Draw weights by Glorot's uniform rule, and start at zero those that would tell channels or groups apart."""
+    for parameter in generator.parameters():
+        if parameter.dim() > 1:
+            bound = math.sqrt(6 / sum(parameter.shape[-2:]))
+            nn.init.uniform_(parameter, -bound, bound, generator=stream)
+        else:
+            nn.init.zeros_(parameter)
+    for module in generator.modules():
+        if isinstance(module, nn.LayerNorm):
+            nn.init.ones_(module.weight)
+        if isinstance(module, ChannelLogits):
+            nn.init.zeros_(module.score.weight)
+            nn.init.zeros_(module.offset.weight)
+            with torch.no_grad():
+                module.direct.weight.zero_()[0, L1_NORM] = 1
 
 
 def mean_logits(generator: nn.Module, views: Sequence[SetView], keep: float) -> dict[str, Tensor]:
@@ -133,8 +141,3 @@ def _gathered(found: Mapping[str, tuple[Tensor, Tensor]]) -> Logits:
     return Logits(
         {name: scores for name, (scores, _) in found.items()}, torch.cat([offset for _, offset in found.values()])
     )
-
-
-def key(name: str) -> str:
-    """Return a module's name as a key of `nn.ModuleDict`, which allows no dots."""
-    return name.replace(".", "/")

@@ -35,6 +35,11 @@ class Group:
     rectified: bool
 
 
+def module_key(name: str) -> str:
+    """Return a module's name as a key of `nn.ModuleDict`, which allows no dots."""
+    return name.replace(".", "/")
+
+
 @contextmanager
 def evaluation_mode(network: nn.Module) -> Iterator[None]:
     """Eval mode inside, every module's own mode restored after."""
