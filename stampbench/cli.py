@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -18,23 +18,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stampbench import __version__, registry
+from stampbench import __version__
 from stampbench.errors import UserError
+from stampbench.listing import LISTINGS, Listable
 
 if TYPE_CHECKING:
     from stampbench.data.packed import Status
-
-Listing = tuple[Sequence[str], Sequence[Sequence[object]]]
-
-
-class Listable(StrEnum):
-    """The things that `list` can show."""
-
-    METHODS = "methods"
-    DATASETS = "datasets"
-    NETWORKS = "networks"
-    EXECUTORS = "executors"
-    SUITES = "suites"
 
 
 class Format(StrEnum):
@@ -272,7 +261,7 @@ def check(
 @app.command("list")
 def list_(what: Annotated[Listable, typer.Argument(help="What to list.")]) -> None:
     """List methods, datasets, networks, executors or suites."""
-    headings, rows = _LISTINGS[what]()
+    headings, rows = LISTINGS[what]()
     _show(headings, rows)
 
 
@@ -317,51 +306,6 @@ def verify(
     for wanted in [name] if name else [entry.name for entry in packed.status() if entry.cached]:
         manifest = packed.verify(wanted)
         print(f"{wanted}: digest {manifest.digest}, unchanged", flush=True)
-
-
-def _methods() -> Listing:
-    rows = []
-    for name in registry.METHODS.targets():
-        try:
-            method = registry.METHODS.load(name)
-        except UserError as error:
-            rows.append([name, "-", "-", "-", str(error)])
-            continue
-        granularities = ", ".join(sorted(method.granularities))
-        rows.append([name, method.version, granularities, method.default_start, method.card.partition("\n")[0]])
-    return ["method", "version", "granularities", "default start", "what it is"], rows
-
-
-def _datasets() -> Listing:
-    from stampbench.data.catalogue import DATASETS
-
-    rows = [[d.name, f"{d.input_size}×{d.input_size}", d.classes, d.description] for d in DATASETS.values()]
-    return ["dataset", "input", "classes", "what it is"], rows
-
-
-def _networks() -> Listing:
-    return ["network", "made by"], [list(item) for item in registry.NETWORKS.targets().items()]
-
-
-def _executors() -> Listing:
-    return ["executor", "made by"], [list(item) for item in registry.EXECUTORS.targets().items()]
-
-
-def _suites() -> Listing:
-    from stampbench.running.campaign import suite_files
-    from stampbench.suite import load
-
-    suites = [load(path) for path in suite_files()]
-    return ["suite", "presets", "title"], [[s.name, ", ".join(s.presets), s.title] for s in suites]
-
-
-_LISTINGS: Mapping[Listable, Callable[[], Listing]] = {
-    Listable.METHODS: _methods,
-    Listable.DATASETS: _datasets,
-    Listable.NETWORKS: _networks,
-    Listable.EXECUTORS: _executors,
-    Listable.SUITES: _suites,
-}
 
 
 def _status_row(entry: Status) -> Sequence[object]:

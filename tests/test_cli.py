@@ -11,6 +11,7 @@ import pytest
 from stampbench import cli, registry
 from stampbench.errors import DataError
 from stampbench.job import Job
+from stampbench.listing import Listable
 from stampbench.measure import hardware
 from stampbench.registry import Registry
 from stampbench.running import campaign
@@ -333,7 +334,7 @@ HEAVY = ("torch", "torchvision", "pandas", "matplotlib", "scipy", "sklearn", "py
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["run", "--help"], *(["list", kind] for kind in cli.Listable), ["plan", "toy"]],
+    [["--help"], ["run", "--help"], *(["list", kind] for kind in Listable), ["plan", "toy"]],
     ids=" ".join,
 )
 def test_light_commands_import_nothing_heavy(arguments):

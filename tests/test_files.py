@@ -1,4 +1,4 @@
-"""What the disk does to us: full, forbidden, raced for."""
+"""Disks that are full, forbidden or raced for."""
 
 import errno
 import os

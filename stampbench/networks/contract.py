@@ -1,4 +1,4 @@
-"""What a network is. One file holds a network, and a line in `stampbench.registry` names its factory.
+"""The contract of networks. One file holds a network, and a line in `stampbench.registry` names its factory.
 
 - The factory takes `classes`, `width` and `widths`. Without `widths`, every width is its paper's times `width`. With
   them, `widths[group]` is the width of every channel group, by the name that `stampbench.pruning.groups` gives it: that
@@ -62,7 +62,7 @@ class Network(nn.Module):
 
 
 class Factory(Protocol):
-    """What the registry names: a function, or a class, that makes a network."""
+    """A function, or a class, that makes a network: the registry names it."""
 
     def __call__(self, classes: int, width: float, widths: Mapping[str, int] | None = None) -> Network:
         """Return a network; it may be built on any device, "meta" too. Raises KeyError if a group has no width."""

@@ -39,7 +39,7 @@ LEAST_FOR_TOP5 = 100
 
 @dataclass(frozen=True)
 class Images:
-    """What a job sees of its target: the task, the test images, and what is recorded of both."""
+    """The images of a job: its task, the test images, and what is recorded of both."""
 
     task: Task
     test: Split
@@ -49,7 +49,7 @@ class Images:
 
 @dataclass(frozen=True)
 class Trained:
-    """What came out of training and testing; `epochs` are the seconds of each epoch."""
+    """The outcome of training and testing; `epochs` are the seconds of each epoch."""
 
     accuracy: Accuracy
     epochs: list[float]
@@ -77,7 +77,7 @@ def images_of(job: Job, dataset: Dataset, workplace: Workplace) -> Images:
 
 
 def reporter(job: Job, workplace: Workplace) -> Callable[[int, float, float], None]:
-    """Return what tells the observer of an epoch, its loss and its accuracy on validation."""
+    """Return a function that reports an epoch, its loss and its accuracy on validation to the observer."""
     epochs = job.protocol.epochs
     return lambda epoch, loss, top1: workplace.observer.epoch(job.label, epoch, epochs, loss, top1)
 

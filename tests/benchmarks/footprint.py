@@ -1,4 +1,4 @@
-"""What a dataset takes of a job's memory, in a fresh process a size: `python -m tests.benchmarks.footprint`."""
+"""A dataset's memory in a job, in one fresh process per size: `python -m tests.benchmarks.footprint`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What jobs take beside pruning, training and evaluating, from their records: `python -m tests.benchmarks.overhead`."""
+"""Time beside pruning, training and evaluating, from records: `python -m tests.benchmarks.overhead`."""
 
 from __future__ import annotations
 

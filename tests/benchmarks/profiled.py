@@ -57,7 +57,7 @@ def table(network: str, width: float) -> str:
 
 
 def milliseconds(module: nn.Module) -> Counter[str]:
-    """Of one step, by part."""
+    """The seconds of one step, by part."""
     step = training_step(module, preferred_precision(cuda=False))
     for _ in range(WARM_UP):
         step()

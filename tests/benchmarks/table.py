@@ -61,7 +61,7 @@ def scoring(infos: list[dict[str, Any]]) -> str:
 
 
 def conditions(infos: list[dict[str, Any]]) -> str:
-    """What the numbers were taken on, and what they mean."""
+    """Return the machine of the numbers, and their meaning."""
 
     def of(key: str) -> str:
         return " / ".join(dict.fromkeys(f"{info[key]:g}" if key == "width" else str(info[key]) for info in infos))

@@ -1,4 +1,4 @@
-"""What people wait for before a number appears, against starting Python: `nox -s benchmarks`."""
+"""The time that people wait before a number appears, against starting Python: `nox -s benchmarks`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the conformance suite runs every registered method on."""
+"""The context, tasks and options with which the conformance suite runs every registered method."""
 
 import time
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What a cropped pass leaves out; that it equals the gated one is in the conformance suite."""
+"""A cropped pass leaves out what is gated; that it equals the gated one is in the conformance suite."""
 
 import pytest
 import torch

@@ -25,7 +25,7 @@ def command(folder: Path, results: str) -> list[str]:
 
 
 def outcomes(folder: Path) -> dict[str, tuple]:
-    """What must not depend on having been killed: accuracies, digests, widths."""
+    """Return what must not depend on having been killed: accuracies, digests, widths."""
     found = {}
     for path in (folder / "records").glob("*.json"):
         record = json.loads(path.read_text())

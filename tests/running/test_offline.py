@@ -1,4 +1,4 @@
-"""What is packed suffices for its jobs, on a machine with few packages, and is refused for others."""
+"""A package suffices for its jobs, on a machine with few packages, and is refused for others."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""How the runner carries out plans: fresh, given and masked weights, artefacts of methods, head steps."""
+"""The runner carries out plans: fresh, given and masked weights, artefacts of methods, head steps."""
 
 from dataclasses import replace
 from typing import Any

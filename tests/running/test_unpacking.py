@@ -1,4 +1,4 @@
-"""What `pack` wrote lands in the cache whole, once, and only if it is what `pack` wrote."""
+"""A package lands in the cache whole, once, and only if it is what `pack` wrote."""
 
 import hashlib
 import io

@@ -78,7 +78,7 @@ def lasting(record) -> dict:
 
 
 def differences(records, others) -> list[tuple]:
-    """What two sets of records of the same jobs disagree on, beside what may differ."""
+    """Return where two sets of records of the same jobs disagree, apart from what may differ."""
     left, right = ({r.key: lasting(r) for r in found} for found in (records, others))
     assert left.keys() == right.keys()
     return [

@@ -1,4 +1,4 @@
-"""What a worker makes of an order, on any cluster."""
+"""A worker carries out orders, on any cluster."""
 
 import pytest
 import torch
