@@ -270,9 +270,10 @@ def _expand(grid: Grid, rows: Sequence[tuple[type[Method], MethodChoice]], proto
     _known(grid.resource, "resource", registry.RESOURCES)
     schedules = [_scheduled(protocol, epochs) for epochs in grid.epochs] if grid.epochs else [protocol]
     places = product(range(grid.seeds), grid.targets, grid.networks, schedules, grid.budgets)
+    whole = [(method, row, method.Options.model_validate(row.options)) for method, row in rows]
     for seed, target, network, scheduled, keep in places:
-        for method, row in rows:
-            start, options = row.start or method.default_start, method.Options.model_validate(row.options)
+        for method, row, options in whole:
+            start = row.start or method.default_start
             relevant = _relevant(scheduled, method, start)
             yield Job(
                 target=target,

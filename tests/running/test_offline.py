@@ -93,6 +93,7 @@ def here(pool):
     return {job.key: lasting(pool[1][job.key]) for job in tiny(METHODS, seeds=1).jobs("tiny", "fp32")}
 
 
+@pytest.mark.slow  # 6 s
 def test_a_machine_with_few_packages_gets_the_same_records(folder, here):
     out = pack(folder)
     there = run_elsewhere(folder, out / "cache", "there", refused_modules())
@@ -117,6 +118,7 @@ def test_only_the_images_of_the_jobs_are_packed_and_others_refused(folder, monke
     assert {s.name: s.found for s in packed.status()}["digits"] == "cache, in part"
 
 
+@pytest.mark.slow  # 6 s
 def test_an_artefact_at_hand_is_packed_in_place_of_its_images(folder, here, own_cache):
     assert {path.name for path in (pack(folder) / "cache" / "data").iterdir()} == {"digits-v1", "glyphs-v1"}
     shutil.rmtree(folder / "packed")
