@@ -13,6 +13,7 @@ from stampbench.pruning.compact import compact, widths_of
 from stampbench.pruning.cost import CostModel
 from stampbench.pruning.groups import channel_groups
 from stampbench.pruning.masks import prunable_weights
+from stampbench.pruning.resources.params import Params
 from tests.conformance.conftest import ToyContext, method_of, planned, toy_task
 from tests.fixtures.strategies import NETWORKS, lively
 
@@ -20,6 +21,8 @@ METHODS = sorted(registry.METHODS.targets())
 CELLS = [pytest.param(m, n, id=f"{m}-{n}") for m in METHODS for n in NETWORKS]
 BY_WEIGHT = [m for m in METHODS if Granularity.WEIGHT in registry.METHODS.load(m).granularities]
 WEIGHT_CELLS = [pytest.param(m, n, id=f"{m}-{n}") for m in BY_WEIGHT for n in NETWORKS]
+# What a method does besides its plan depends on the method: a chain and a residual network show it.
+FEW_NETWORKS = ["vgg19", "resnet18"]
 WEIGHTS = Budget(resource="weights", keep=0.1)
 
 
@@ -28,10 +31,10 @@ def budget_of(method) -> Budget:
 
 
 def all_plans():
-    """Every method, network and kind of budget."""
+    """Every method and kind of budget, on few networks."""
     for name in METHODS:
         budgets = [budget_of(method_of(name)), *([WEIGHTS] if name in BY_WEIGHT else [])]
-        for network in NETWORKS:
+        for network in FEW_NETWORKS:
             for budget in budgets:
                 yield pytest.param(name, network, budget, id=f"{name}-{network}-{budget.resource}")
 
@@ -58,22 +61,35 @@ def test_importing_a_method_imports_no_torch(name):
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+def assert_filled(plan, pricing, keep: float) -> None:
+    """The plan is within its share, and one channel more in some group would not be."""
+    widths = widths_of(plan.keep)
+    assert widths.keys() == pricing.widths.keys() and min(widths.values()) >= 1
+    left = int(keep * pricing.cost()) - pricing.cost(widths)
+    wider = (widths | {group: width + 1} for group, width in widths.items() if width < pricing.widths[group])
+    assert 0 <= left < max((pricing.cost(more) - pricing.cost(widths) for more in wider), default=1)
+
+
 @pytest.mark.parametrize(("name", "network"), CELLS)
 def test_the_plan_fills_its_budget_and_empties_no_group(name, network, task, context):
     dense, budget = lively(network), budget_of(method_of(name))
     groups = channel_groups(dense, task.input_size)
     cost = CostModel.of(dense, groups, task.input_size)
     plan = planned(name, network, task, budget, dense=dense, context=context)
-    widths = widths_of(plan.keep)
-    assert widths.keys() == cost.widths.keys()
+    assert_filled(plan, cost.macs_form, budget.keep)
     assert all(keep.dtype == torch.bool and keep.shape == (cost.widths[g],) for g, keep in plan.keep.items())
-    assert min(widths.values()) >= 1
-    left = int(budget.keep * cost.macs()) - cost.macs(widths)
-    steps = [cost.macs(widths | {g: w + 1}) - cost.macs(widths) for g, w in widths.items() if w < cost.widths[g]]
-    assert 0 <= left < max(steps, default=1)
     assert isinstance(plan.weights, Weights | dict)
     images = torch.randn(2, 3, task.input_size, task.input_size)
     assert torch.isfinite(compact(dense, groups, plan.keep, task.input_size).eval()(images)).all()
+
+
+@pytest.mark.parametrize("name", [name for name in METHODS if method_of(name).prunes])
+@pytest.mark.parametrize("network", FEW_NETWORKS)
+def test_the_plan_fills_a_budget_of_parameters(name, network, task):
+    dense, budget = lively(network), Budget(resource="params", keep=0.3)
+    cost = CostModel.of(dense, channel_groups(dense, task.input_size), task.input_size)
+    plan = planned(name, network, task, budget, dense=dense, context=ToyContext(resource=Params()))
+    assert_filled(plan, cost.params_form, budget.keep)
 
 
 @pytest.mark.parametrize(("name", "network"), WEIGHT_CELLS)
