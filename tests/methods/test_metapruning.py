@@ -9,13 +9,13 @@ from torch import nn
 from stampbench.contract import Split, Task
 from stampbench.job import LearningRates
 from stampbench.methods.metapruning import MetaPruning, MetaPruningOptions
-from stampbench.methods.metapruning.pruning_net import RATIOS, Generated, PruningNet, blank, key
+from stampbench.methods.metapruning.pruning_net import RATIOS, Generated, PruningNet, blank
 from stampbench.methods.metapruning.search import Search, fitness_on_validation, profile
 from stampbench.networks.initial import build
 from stampbench.pruning.allocate import allocate
 from stampbench.pruning.compact import widths_of
 from stampbench.pruning.cost import CostModel
-from stampbench.pruning.groups import channel_groups
+from stampbench.pruning.groups import channel_groups, module_key
 from tests.conformance.conftest import ToyContext, toy_task
 from tests.fixtures import factories
 from tests.fixtures.strategies import NETWORKS
@@ -64,7 +64,7 @@ def test_weights_fit_the_network_of_their_widths_and_depend_on_the_ratios(name):
 
 def test_a_layers_generator_reads_the_ratios_of_its_groups():
     net = pruning_net("vgg19")
-    sizes = [net.generators[key(f"features.conv{index}")][0].in_features for index in (1, 2, 16)]
+    sizes = [net.generators[module_key(f"features.conv{index}")][0].in_features for index in (1, 2, 16)]
     assert sizes == [1, 2, 2]
 
 
