@@ -143,7 +143,7 @@ class Job(BaseModel):
 
     @property
     def _versions(self) -> dict[str, Any]:
-        return self.model_dump(mode="json", include={"protocol_version", "method_version", "data_versions"})
+        return {name: getattr(self, name) for name in ("protocol_version", "method_version", "data_versions")}
 
     @property
     def label(self) -> str:
