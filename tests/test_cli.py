@@ -57,7 +57,7 @@ QUICK_JOBS = 2 * 2 * (1 + 2)
 
 
 class Runs:
-    """What the executor `FakeExecutor` is to do, and what it was asked."""
+    """The orders for the executor `FakeExecutor`, and what it was asked."""
 
     def __init__(self) -> None:
         self.jobs, self.retry, self.queue, self.failing, self.error = [], None, None, (), None

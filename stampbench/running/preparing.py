@@ -102,7 +102,7 @@ def _make(
             task,
             dataset,
             workplace.device,
-            lambda epoch, loss, top1: workplace.observer.epoch(label, epoch, int(values["epochs"]), loss, top1),
+            workplace.reporter(label, int(values["epochs"])),
         )
     else:
         context = context_of(job, dataset, spec.seed, PhaseClock(workplace.device), workplace, spec.digest)

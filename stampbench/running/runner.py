@@ -28,7 +28,6 @@ from stampbench.running.stages import (
     loader_of,
     measured_speed,
     realise,
-    reporter,
     seconds_of,
     start_network,
     train_and_test,
@@ -96,7 +95,8 @@ def _run(job: Job, workplace: Workplace) -> Record:
         costs = cost_of(job, cost, context.resource.pricing(cost), plan)
         pruned, masks = realise(network, groups, plan, job, images.task)
     recipe = Recipe.of(job.protocol, job.protocol.learning_rate.of(job.start), job.protocol.epochs)
-    trained = train_and_test(Trainer(pruned, loader, recipe, masks), images, dataset, clock, reporter(job, workplace))
+    report = workplace.reporter(job.label, recipe.epochs)
+    trained = train_and_test(Trainer(pruned, loader, recipe, masks), images, dataset, clock, report)
     peak = memory.peak_mib(device)
     return Record(
         key=job.key,

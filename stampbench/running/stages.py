@@ -76,12 +76,6 @@ def images_of(job: Job, dataset: Dataset, workplace: Workplace) -> Images:
     return Images(task, test, use, split_digest)
 
 
-def reporter(job: Job, workplace: Workplace) -> Callable[[int, float, float], None]:
-    """Return a function that reports an epoch, its loss and its accuracy on validation to the observer."""
-    epochs = job.protocol.epochs
-    return lambda epoch, loss, top1: workplace.observer.epoch(job.label, epoch, epochs, loss, top1)
-
-
 def train_and_test(
     trainer: Trainer, images: Images, dataset: Dataset, clock: PhaseClock, report: Callable[[int, float, float], None]
 ) -> Trained:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -40,3 +40,7 @@ class Workplace:
     observer: Observer
     executor: str
     exclusive: bool = True
+
+    def reporter(self, label: str, epochs: int) -> Callable[[int, float, float], None]:
+        """Return a function that reports an epoch, its loss and its accuracy on validation under that label."""
+        return lambda epoch, loss, top1: self.observer.epoch(label, epoch, epochs, loss, top1)

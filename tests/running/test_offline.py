@@ -89,7 +89,7 @@ def lasting(record: Record) -> tuple:
 
 @pytest.fixture
 def here(pool):
-    """What these two jobs gave in this process, with all packages."""
+    """The records of these two jobs, made in this process with all packages."""
     return {job.key: lasting(pool[1][job.key]) for job in tiny(METHODS, seeds=1).jobs("tiny", "fp32")}
 
 
