@@ -109,6 +109,7 @@ class Provenance(_Part):
     deterministic: bool = True
     cpu_generation: str = ""
     exclusive: bool = True
+    openmp: dict[str, str] = Field(default_factory=dict, description="variables that say how threads wait, if set")
 
 
 class Gpu(_Part):

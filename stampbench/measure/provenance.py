@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 
+from stampbench import openmp
 from stampbench.measure import hardware
 from stampbench.record import Provenance
 from stampbench.seeding import digest_of_json
@@ -49,6 +50,7 @@ def provenance(device: torch.device, precision: str, executor: str, exclusive: b
         deterministic=torch.are_deterministic_algorithms_enabled(),
         cpu_generation=hardware.cpu_generation(),
         exclusive=exclusive,
+        openmp=openmp.chosen(),
     )
 
 
