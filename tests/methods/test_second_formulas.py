@@ -8,7 +8,9 @@ second derivative, taken forward over reverse where the code goes backward twice
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -290,7 +292,7 @@ def test_grasp_is_a_mixed_second_derivative(name, network, batches, layout, temp
     order = torch.argsort(labels, stable=True) if "sorted" in layout else torch.arange(len(labels))
     pieces = 2 if "sorted" in layout else 1
     chunks = list(zip(images[order].chunk(pieces), labels[order].chunk(pieces), strict=True))
-    network.train()
+    network = copy.deepcopy(network).train()
     weights = prunable_weights(network)
     found = grasp.flow_derivatives(network, weights, chunks, temperature)
     found = {n: weights[n] * product for n, product in found.items()}
@@ -300,7 +302,6 @@ def test_grasp_is_a_mixed_second_derivative(name, network, batches, layout, temp
     with channel_gates(network, groups, gates):
         found = grasp.flow_derivatives(network, gates, chunks, temperature)
     agree(shares(found), shares(grasp_scores(name, network, chunks, temperature, channels=True)), 1e-8)
-    network.eval()
 
 
 @pytest.mark.parametrize("channels", [False, True])
@@ -346,7 +347,7 @@ def test_synflow_is_the_flows_derivative_with_respect_to_a_mask(name, network):
 
 
 def test_synflows_scores_are_what_the_flow_loses_along_a_direction(name, network):
-    """Forward mode, which never runs backward: the score of a random part of the weights is one directional derivative."""
+    """Forward mode, which never runs backward: the scores of a random part of the weights add up to one derivative."""
     scores = Synflow(SynflowOptions()).weight_scores(network, OneImage(), ToyContext())
     masks = ones_like(prunable_weights(network))
     stream = torch.Generator().manual_seed(9)
@@ -362,7 +363,7 @@ class Pointwise(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         widths = (3, 6, 5, 7)
-        self.convs = nn.ModuleList(nn.Conv2d(a, b, 1, bias=False) for a, b in zip(widths, widths[1:], strict=False))
+        self.convs = nn.ModuleList(nn.Conv2d(a, b, 1, bias=False) for a, b in pairwise(widths))
         self.norms = nn.ModuleList(nn.BatchNorm2d(b) for b in widths[1:])
         self.head = nn.Linear(7, 4)
 
