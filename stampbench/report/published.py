@@ -76,9 +76,9 @@ class PublishedSetting(_Part):
     """
 
     network: Name
-    width: float | None = Field(None, gt=0, strict=True)
-    epochs: StrictInt | None = Field(None, gt=0)
-    train_images: StrictInt | None = Field(None, gt=0)
+    width: float | None = Field(None, gt=0, le=64, strict=True)
+    epochs: StrictInt | None = Field(None, gt=0, le=100_000)
+    train_images: StrictInt | None = Field(None, gt=0, le=10**10)
     reported: Literal["best", "last", "unknown"] = "unknown"
     differs: Words | None = None
 
@@ -93,7 +93,7 @@ class Number(_Part):
     target: Name
     keep: float | None = Field(None, gt=0, le=1, strict=True)
     top1: float = Field(ge=0, le=100, strict=True)
-    decimals: Literal[1, 2] = 2
+    decimals: StrictInt = Field(2, ge=1, le=2)
     sd: float | None = Field(None, ge=0, le=100, strict=True)
 
 
@@ -162,8 +162,12 @@ class Published(_Part):
 
 @cache
 def load() -> tuple[Source, ...]:
-    """Return the sources of the project's own file. Raises `UserError` as `parse` does."""
-    return parse((files("stampbench.report") / FILE).read_text(encoding="utf-8", errors="replace"))
+    """Return the sources of the project's own file. Raises `UserError` if it cannot be read, and as `parse` does."""
+    try:
+        text = (files("stampbench.report") / FILE).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{FILE} cannot be read, so install stampbench again: {error}") from error
+    return parse(text)
 
 
 def parse(text: str) -> tuple[Source, ...]:
