@@ -1,9 +1,8 @@
 """Every baseline's scores against a second formula, on networks whose batch norm was trained. All in float64.
 
-The networks' forward passes are written out once more here, as functions of a dictionary of tensors with batch norm
-spelled out, so that nothing is shared with the modules, hooks and gates of the code under test. A mask is then a factor
-in the formula, as in the papers: SNIP is a derivative with respect to it, SynFlow is one too, and GraSP is a mixed
-second derivative, taken forward over reverse where the code goes backward twice.
+The networks' forward passes are written out once more here, with batch norm spelled out, so that nothing is shared with
+the modules, hooks and gates of the code under test. A mask is then a factor in the formula, as in the papers: SNIP and
+SynFlow are derivatives with respect to it, and GraSP is a mixed second derivative, taken forward over reverse.
 """
 
 from __future__ import annotations
@@ -308,11 +307,10 @@ def test_grasp_is_a_mixed_second_derivative(name, network, batches, layout, temp
 def test_grasps_own_layout_is_scored_by_the_same_formula(name, network, batches, channels, monkeypatch):
     """Whatever chunks the method makes of the images, the formula given these chunks must agree."""
     seen: list[Chunks] = []
-    original = grasp.flow_derivatives
 
-    def watched(network: nn.Module, variables: Tensors, chunks: Chunks, temperature: float) -> Tensors:
-        seen.append(list(chunks))
-        return original(network, variables, chunks, temperature)
+    def watched(*arguments: Any, original: Callable[..., Tensors] = grasp.flow_derivatives) -> Tensors:
+        seen.append(list(arguments[2]))
+        return original(*arguments)
 
     monkeypatch.setattr(grasp, "flow_derivatives", watched)
     method = Grasp(GraspOptions(per_class=4))
