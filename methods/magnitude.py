@@ -36,12 +36,18 @@ class Magnitude(SaliencyMethod):
 - **Our choices**: `scope = "layer"` (the default) is the score of Li et al., summed over the producers of a coupled
   group. Every group keeps the same share, in place of their hand-set ratios, and no layer is exempt.
   `scope = "global"` is the L2 norm over the filters of the producers and the slices of the consumers, divided by its
-  mean over the group and ranked across groups.
+  mean over the group and ranked across groups. torch-pruning's default group norm also holds the squared scale of
+  batch norm, and takes no root.
 - **Single weights**: the score is |w|, ranked within each layer or, with `scope = "global"`, over all layers (Han et
-  al., arXiv 1506.02626).
+  al., arXiv 1506.02626). Of n weights ⌊keep × n⌋ are kept, where Synaptic-Flow keeps ⌈keep × n⌉.
 - **Starts**: random, target and reference weights make three different baselines; the table names the start.
-- **Checked against**: sums computed by hand; torch-pruning's group magnitude importance, for the ranking within every
-  group; the global mask of `torch.nn.utils.prune`, for single weights.
+- **Checked against**: sums computed by hand, and norms computed by numpy; torch-pruning's group magnitude importance
+  *without* batch norm, for the ranking within every group; the global mask of `torch.nn.utils.prune`, for single
+  weights. An independent comparison with official code (VGG-19 and ResNet-18 × 0.25, random and trained weights; same
+  weights; float64) found no difference from Synaptic-Flow's scores of single weights, a rank correlation of 1, and a
+  largest relative difference of 2e-7 between L1 norms and torch-pruning 1.6.1's.
+  With torch-pruning's default norm the rank correlation within a group is 0.94 on trained weights, and near 0 where the
+  scale of batch norm is drawn from U(0.5, 1.5).
 """
 
     @property

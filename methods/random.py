@@ -34,7 +34,9 @@ class Random(SaliencyMethod):
   with good layer ratios matches pruning at initialisation (Liu et al., arXiv 2202.02643).
 - **Our choices**: whole coupled groups, or single weights, are drawn. `scope = "layer"` (the default) keeps about the
   same share of every group or parameter; `scope = "global"` ranks all draws together. The two are different baselines.
-  Draws are real numbers, not ranks, because ranks broke the global baseline of another library.
+  Draws are real numbers, not ranks, because ranks broke the global baseline of another library. Synaptic-Flow draws
+  from a normal distribution, which makes the same masks equally likely.
+- **Single weights**: of n weights ⌊keep × n⌋ are kept, where Synaptic-Flow keeps ⌈keep × n⌉.
 - **Checked against**: uniformity of the kept channels over many draws (chi-square).
 """
 

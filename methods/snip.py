@@ -40,8 +40,16 @@ class Snip(SaliencyMethod):
   authors' code. `rounds` > 1 is the iterative version (de Jorge et al., arXiv 2006.09081).
 - **Our choices**: for channels, c is a gate per coupled group, placed after batch norm; Verdenius et al. (arXiv
   2006.00896) gate features likewise. The scored weights are the trained ones, whereas the authors draw them anew.
-  Biases are not pruned.
-- **Checked against**: central differences of the loss in gates and in weights, in float64.
+  Biases are not pruned, whereas the authors' snip-public ranks them among the weights. Its default batch is 100 images;
+  the paper has 128 on CIFAR-10, as here. mil-ad/snip, a port to PyTorch, scores in training mode, with the batch's own
+  statistics.
+- **Single weights**: of n weights ⌊keep × n⌋ are kept, where Synaptic-Flow keeps ⌈keep × n⌉. Up to 20 % of the scores
+  are exactly 0; if a budget has to take some of these, the earlier layers and weights are kept.
+- **Checked against**: central differences of the loss in gates and in weights, and the derivative with respect to a
+  mask of a second formula, on networks with trained batch norm, in float64. An independent comparison with official
+  code where the conditions match (VGG-19 and ResNet-18 × 0.25, random and trained weights, synthetic images and
+  CIFAR-10; same weights, same batch; float64) found a largest relative difference of 9e-15 between the scores, and a
+  rank correlation of 1.
 """
 
     @property

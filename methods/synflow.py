@@ -37,9 +37,17 @@ class Synflow(SaliencyMethod):
   mode.
 - **Our choices**: scores are computed in float64. Batch norm is made neutral for scoring (scale 1, shift 0, mean 0,
   variance 1), as it is at random initialisation; a pretrained batch norm would subtract a mean and break the argument
-  of positive flow. For channels, S is ∂R/∂gate of the coupled group at gate 1, which is the flow through the group.
+  of positive flow. The authors' code, Synaptic-Flow, would leave trained batch norm in place: then the scores have a
+  rank correlation of 0.97 with ours, and the masks after 100 rounds overlap by only 0.13 to 0.36 (intersection over
+  union). For channels, S is ∂R/∂gate of the coupled group at gate 1, which is the flow through the group.
+- **Single weights**: of n weights ⌊keep × n⌋ are kept in every round, where Synaptic-Flow keeps ⌈keep × n⌉. Over 100
+  rounds this one weight adds up: the masks overlap by 0.97 at a compression of 10 and by 0.89 at 100. If Synaptic-Flow
+  rounds its count down too, all rounds agree.
 - **Checked against**: conservation of the summed scores from layer to layer; scores that are nowhere negative; no
-  layer collapse at a compression of 10³, where one-shot magnitude collapses.
+  layer collapse at a compression of 10³, where one-shot magnitude collapses; a product of matrices in closed form, and
+  the derivative with respect to a mask of a second formula, on networks with trained batch norm. An independent
+  comparison with Synaptic-Flow (VGG-19 and ResNet-18 × 0.25, random and trained weights; same weights, neutral batch
+  norm, float64) found no difference between the scores, and a rank correlation of 1.
 """
 
     @property

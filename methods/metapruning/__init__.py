@@ -68,7 +68,21 @@ class MetaPruning(Method):
   weights start at Kaiming's scale, and the first epoch is a warm-up. Batch norm keeps no statistics per ratio, because
   recalibration replaces them. The ratios of a random candidate lie below a random bound; otherwise small budgets would
   reject nearly all candidates. The winner's proportions are scaled up until they fill the budget.
+- **Different from the authors' code** (liuzechun/MetaPruning), and left so:
+  - *What is searched*: the outputs of the last layer may be pruned here; there they never are. A width is its ratio ×
+    the full width rounded to the nearest integer, there rounded down.
+  - *Window*: a candidate costs 0.95 to 1 × the budget; there ± 2.5 % around it for ResNet-50, and at most the budget
+    for MobileNets.
+  - *Breeding*: a gene that mutates is drawn anew and may stay as it was; there it always changes. The two parents of a
+    crossover may be the same; there they differ. Up to 20,000 draws are made to find the mutations or the crossovers of
+    an iteration; there both stop after 250 and random candidates fill the rest.
+  - *Recalibration*: batch norm's statistics are the plain means over 8 batches of 128 images as they are; there moving
+    averages over 100 batches of 1,000 augmented images.
+  - *Training of the PruningNet*: the suite's recipe, which is SGD with Nesterov momentum and a cosine schedule, weight
+    decay 5e-4 and no label smoothing unless the suite says otherwise; there SGD without Nesterov, weight decay from 0
+    to 1e-4, label smoothing 0.1 and a linear or stepwise schedule.
 - **Checked against**: cropped weights against full ones; an optimum found by enumeration; statistics computed directly.
+  No number of the paper is reproduced: its experiments are on ImageNet.
 """
 
     def artefacts(self, job: Job) -> list[ArtefactSpec]:

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
+from collections import Counter
 from functools import cache
 from importlib.resources import files
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from stampbench.contract import Granularity, Start
 from stampbench.errors import UserError
@@ -15,6 +27,8 @@ from stampbench.report.words import resource_label
 from stampbench.suite import mistakes
 
 FILE = "published.toml"
+UNCHECKED = "no"
+LONGEST = 300
 
 
 def _known_resource(name: str) -> str:
@@ -25,8 +39,33 @@ def _known_resource(name: str) -> str:
     return name
 
 
+def _words(text: str) -> str:
+    """Return the text if every table can show it: one printable line that no spreadsheet takes for a formula."""
+    if not text.strip() or len(text) > LONGEST or not text.isprintable():
+        raise ValueError(f"write one line of 1 to {LONGEST} printable characters")
+    if text.startswith(("=", "+", "-", "@")):
+        raise ValueError(f"it may not begin with {text[0]!r}, which spreadsheets take for a formula")
+    return text
+
+
+def _name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", text):
+        raise ValueError("a name has letters, digits, hyphens and underscores")
+    return text
+
+
+def _checked(text: str) -> str:
+    if text != UNCHECKED and text.strip().lower() in {"no", "yes", "true", "false", "none", "unknown"}:
+        raise ValueError(f"say what the values were checked against, or {UNCHECKED!r}")
+    return text
+
+
+Words = Annotated[str, AfterValidator(_words)]
+Name = Annotated[str, AfterValidator(_name)]
+
+
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class PublishedSetting(_Part):
@@ -36,41 +75,65 @@ class PublishedSetting(_Part):
     the best on test images, the last, or unknown. `differs` says in words what else differs from this project.
     """
 
-    network: str
-    width: float | None = Field(None, gt=0)
-    epochs: int | None = Field(None, gt=0)
-    train_images: int | None = Field(None, gt=0)
+    network: Name
+    width: float | None = Field(None, gt=0, le=64, strict=True)
+    epochs: StrictInt | None = Field(None, gt=0, le=100_000)
+    train_images: StrictInt | None = Field(None, gt=0, le=10**10)
     reported: Literal["best", "last", "unknown"] = "unknown"
-    differs: str | None = None
+    differs: Words | None = None
 
 
 class Number(_Part):
-    """One top-1 accuracy in percent, with its standard deviation; `keep` is None if the share kept is not stated."""
+    """One top-1 accuracy in percent, with its standard deviation; `keep` is None if the share kept is not stated.
 
-    method: str
-    target: str
-    keep: float | None = Field(None, gt=0, le=1)
-    top1: float = Field(ge=0, le=100)
-    sd: float | None = Field(None, ge=0)
+    `decimals` is the number of decimals that the accuracy is known to.
+    """
+
+    method: Name
+    target: Name
+    keep: float | None = Field(None, gt=0, le=1, strict=True)
+    top1: float = Field(ge=0, le=100, strict=True)
+    decimals: StrictInt = Field(2, ge=1, le=2)
+    sd: float | None = Field(None, ge=0, le=100, strict=True)
 
 
 class Source(_Part):
     """The numbers of one source on one network. `family` is the most similar network of this project, if there is one.
 
-    `kept_of` is the resource that a share kept refers to. Numbers that are `second_hand` come from a document that
-    quotes the original; numbers that are `unverified` are never printed.
+    `kept_of` is the resource that a share kept refers to. `checked` says what every value was compared with, or "no" if
+    there was nothing to compare it with. Numbers that are `second_hand` come from a document that quotes the original;
+    numbers that are `unverified` are never printed.
     """
 
-    source: str
-    second_hand: bool = False
-    unverified: bool = False
-    network: str
-    family: str | None = None
+    source: Words
+    checked: Annotated[Words, AfterValidator(_checked)]
+    second_hand: StrictBool = False
+    unverified: StrictBool = False
+    network: Words
+    family: Name | None = None
     granularity: Granularity
     kept_of: Annotated[str, AfterValidator(_known_resource)]
     start: Start
     setting: PublishedSetting
-    numbers: tuple[Number, ...] = Field(min_length=1)
+    numbers: tuple[Number, ...]
+
+    @field_validator("numbers")
+    @classmethod
+    def _some(cls, numbers: tuple[Number, ...]) -> tuple[Number, ...]:
+        if not numbers:
+            raise ValueError("there must be at least one number")
+        return numbers
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.unverified and self.was_checked:
+            raise ValueError(f"numbers that are unverified cannot have been checked; write checked = {UNCHECKED!r}")
+        return self
+
+    @property
+    def was_checked(self) -> bool:
+        """Whether the values were compared with their source."""
+        return self.checked != UNCHECKED
 
     @property
     def citation(self) -> str:
@@ -83,19 +146,40 @@ class Published(_Part):
 
     table: tuple[Source, ...]
 
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        """Refuse a number that one source states twice; without a share kept, two may belong to different shares."""
+        stated = Counter(
+            (source.source, source.network, source.granularity.value, n.method, n.target, n.keep)
+            for source in self.table
+            for n in source.numbers
+            if n.keep is not None
+        )
+        if twice := [key for key, count in stated.items() if count > 1]:
+            raise ValueError(f"stated twice: {', '.join(str(part) for part in twice[0])}; remove one of the two")
+        return self
+
 
 @cache
 def load() -> tuple[Source, ...]:
-    """Return the sources of the project's own file. Raises `UserError` as `parse` does."""
-    return parse((files("stampbench.report") / FILE).read_text(encoding="utf-8"))
+    """Return the sources of the project's own file. Raises `UserError` if it cannot be read, and as `parse` does."""
+    try:
+        text = (files("stampbench.report") / FILE).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{FILE} cannot be read, so install stampbench again: {error}") from error
+    return parse(text)
 
 
 def parse(text: str) -> tuple[Source, ...]:
     """Return the sources that the text of a file states. Raises `UserError` that names the mistake in a wrong one."""
     try:
-        return Published.model_validate(tomllib.loads(text)).table
-    except tomllib.TOMLDecodeError as error:
+        content = tomllib.loads(text)
+    except RecursionError as error:
+        raise UserError(f"{FILE} cannot be read as TOML: it is nested too deep") from error
+    except ValueError as error:
         raise UserError(f"{FILE} cannot be read as TOML: {error}") from error
+    try:
+        return Published.model_validate(content).table
     except ValidationError as error:
         models = (Published, Source, PublishedSetting, Number)
         lines = mistakes(error, {field for model in models for field in model.model_fields})

@@ -23,12 +23,13 @@ def published_tables(data: Data) -> list[Table]:
     """Return one table of the published numbers for the methods, targets, networks and granularities of the cells."""
     scope, ours, notes = data.scope, _ours(data.frame, data.cells), Notes()
     rows = tuple(_rows(data.published, ours, notes))
-    words = ("method", "granularity", "target", "network", "kept", "published top-1 %", "ours %", "setting")
+    words = ("method", "granularity", "target", "network", "kept", "published top-1 %", "checked", "ours %", "setting")
     numbers = {"kept", "published top-1 %", "ours %"}
     table = Table(
         name=scope.name("published"),
         caption=f"Published numbers beside ours ({scope.suite}, {scope.preset} preset): top-1 accuracy in %, mean ± sd "
-        f"where given; {scope.setting}. Only rows whose setting is the same can be compared.",
+        f"where given; {scope.setting}. Only rows whose setting is the same can be compared; only values that are "
+        "checked were compared with their source.",
         columns=tuple(Column(word, number=word in numbers) for word in words),
         rows=rows,
         notes=notes.texts,
@@ -96,7 +97,7 @@ def _distance(own: _Ours, source: Source, number: Number) -> tuple[bool, int]:
 
 def _row(source: Source, number: Number, own: _Ours, notes: Notes) -> tuple[Entry, ...]:
     differences = own.differences(source, number)
-    top1 = f"{number.top1:.2f}" if number.sd is None else f"{number.top1:.2f} ± {number.sd:.2f}"
+    top1 = f"{number.top1:.{number.decimals}f}" + ("" if number.sd is None else f" ± {number.sd:.2f}")
     return (
         Entry(number.method),
         Entry(source.granularity.value),
@@ -104,6 +105,7 @@ def _row(source: Source, number: Number, own: _Ours, notes: Notes) -> tuple[Entr
         Entry(source.network),
         Entry(_kept(source, number)),
         Entry(top1, notes.index(source.citation)),
+        _checked(source, notes),
         _accuracy_of(own, notes) if same_budget(own.cell, source, number) else Entry(DASH),
         Entry(f"different recipe: {'; '.join(differences)}" if differences else "same"),
     )
@@ -113,6 +115,12 @@ def _kept(source: Source, number: Number) -> str:
     if number.keep is None:
         return "not stated"
     return "all" if number.keep == 1 else f"{100 * number.keep:.3g} % of {resource_label(source.kept_of)}"
+
+
+def _checked(source: Source, notes: Notes) -> Entry:
+    if source.was_checked:
+        return Entry("yes", notes.index(f"checked against {source.checked}"))
+    return Entry("no", notes.index("not checked: its source was not at hand"))
 
 
 def _accuracy_of(own: _Ours, notes: Notes) -> Entry:
