@@ -32,9 +32,7 @@ def state_of(path: Path, remedy: str, most: int | None = MOST_BYTES) -> os.stat_
     if not stat.S_ISREG(state.st_mode):
         raise DamagedError(f"{path} is no file: it is {_kind(state.st_mode)}", remedy)
     if most is not None and state.st_size > most:
-        raise DamagedError(
-            f"{path} is too large: it has {state.st_size:,} bytes, and at most {most:,} are read", remedy
-        )
+        raise DamagedError(f"{path} is too large: {state.st_size:,} bytes, where at most {most:,} are read", remedy)
     return state
 
 

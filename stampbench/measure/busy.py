@@ -40,7 +40,10 @@ def slowdown(record: Record, idle: Mapping[Machine, float]) -> float | None:
 
 
 def warn_if_busy(record: Record, others: Iterable[Record]) -> None:
-    """Warn if the machine was busy during the job; `others` are the records made before, on any machine. What it logs goes to stderr."""
+    """Warn on stderr, by a log, if the machine was busy during the job.
+
+    `others` are the records that were made before, on any machine.
+    """
     try:
         factor = slowdown(record, idle_yardsticks([*others, record]))
     except UserError:

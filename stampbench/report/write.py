@@ -78,9 +78,7 @@ def _move(names: Iterable[str], working: Path, out: Path) -> None:
     for name in dict.fromkeys(names):
         target = out / name
         if target.is_dir() or (target.parent.exists() and not target.parent.is_dir()):
-            raise UserError(
-                f"{target} cannot be written: a folder or file is in the way; move it, or name another --out"
-            )
+            raise UserError(f"{target} cannot be written: something is in the way; move it, or name another --out")
         target.parent.mkdir(parents=True, exist_ok=True)
     for name in dict.fromkeys(names):
         (working / name).replace(out / name)
