@@ -57,8 +57,9 @@ def _write_files(files: Files, folder: Path) -> Iterator[str]:
 @contextmanager
 def _staged(out: Path) -> Iterator[Path]:
     """Yield a temporary folder on the disk of `out`, so that a report that fails leaves the old files as they were."""
-    made = [folder for folder in (out, *out.parents) if not folder.exists()]
+    made: list[Path] = []
     try:
+        made += [folder for folder in (out, *out.parents) if not folder.exists()]
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=out, prefix=".report-") as name:
             yield Path(name)
