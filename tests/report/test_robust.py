@@ -96,7 +96,7 @@ def test_values_that_no_job_has_are_no_record(part: str, change: dict[str, Any])
         Record.model_validate(sound | {part: sound[part] | change})
 
 
-@pytest.mark.parametrize("fails_at", range(1, 6))
+@pytest.mark.parametrize("fails_at", range(1, 4))
 def test_a_report_that_fails_leaves_the_old_files_as_they_were(
     make_suite: MakeSuite, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails_at: int
 ) -> None:
@@ -113,12 +113,11 @@ def test_a_report_that_fails_leaves_the_old_files_as_they_were(
             raise OSError(28, "No space left on device")
         flush(descriptor)
 
-    monkeypatch.setattr(os, "fsync", full)
-    if fails_at <= len(before):
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
         with pytest.raises(UserError, match="No space left on device; free some space"):
             write_report([suite], store, ["md", "csv", "latex"], out)
-        assert contents(out) == before
-    monkeypatch.undo()
+    assert contents(out) == before
     write_report([suite], store, ["md", "csv", "latex"], out)
     assert contents(out).keys() == before.keys() and contents(out) != before
 

@@ -248,7 +248,7 @@ def test_what_is_no_file_is_refused_wherever_it_lies(make, cache, here, how):
     held = sums.read_bytes()
     sums.unlink()
     NO_FILES[how](sums)
-    with pytest.raises(UserError, match="SHA256SUMS is no file: .*that `pack` wrote"):
+    with pytest.raises(UserError, match=r"SHA256SUMS is no file: .*that `pack` wrote"):
         unpack(source, cache, here)
     sums.rmdir() if how == "folder" else sums.unlink()
     sums.write_bytes(held)
@@ -259,7 +259,7 @@ def test_what_is_no_file_is_refused_wherever_it_lies(make, cache, here, how):
 
 @pytest.mark.parametrize("how", NO_FILES)
 def test_what_is_no_dataset_in_the_cache_is_named(make, cache, here, how):
-    source = make(range(10))
+    source = make(rows=range(10))
     (name,) = [path.name for path in (source / "cache" / "data").iterdir()]
     (cache / "data").mkdir(parents=True)
     NO_FILES[how](cache / "data" / name)
@@ -270,5 +270,5 @@ def test_what_is_no_dataset_in_the_cache_is_named(make, cache, here, how):
 def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     (tmp_path / "tiny.toml").write_text("")
-    with pytest.raises(UserError, match="cannot be written: .*name another folder"):
+    with pytest.raises(UserError, match=r"cannot be written: .*name another folder"):
         pack(Needs(), tmp_path / "tiny.toml", {}, tmp_path / "file" / "out")
