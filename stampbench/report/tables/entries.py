@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import pandas as pd
@@ -69,6 +69,12 @@ def measured(cell: dict[str, Any], measure: str, notes: Notes) -> Entry:
     if measure in TIMED and cell["busy"]:
         said.append(cell["busy"])
     return Entry(MEASURES[measure][1](cell, measure), notes.index("; ".join(said)) if said else None)
+
+
+def busy_note(cells: Iterable[dict[str, Any]], notes: Notes) -> int | None:
+    """Return the index of the footnote that the machine was busy during jobs of these cells, or None if it was not."""
+    said = dict.fromkeys(f"{cell['variant']} ({cell['start']}): {cell['busy']}" for cell in cells if cell["busy"])
+    return notes.index("; ".join(said)) if said else None
 
 
 def _percent(cell: dict[str, Any], measure: str) -> str:
