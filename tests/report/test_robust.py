@@ -150,3 +150,24 @@ def test_a_file_that_is_no_text_is_not_renewed(store: Store, tmp_path: Path) -> 
     with pytest.raises(UserError, match="UTF-8"):
         renew(path, [], store)
     assert path.read_bytes() == b"\xff\xfe"
+
+
+def test_seconds_that_are_compared_are_marked_too(make_suite: MakeSuite, store: Store) -> None:
+    suite = make_suite(epochs=[1, 2])
+    work = [factories.reference_use().model_copy(update={"kind": "supernet"})]
+    for job in suite.jobs("quick", "fp32"):
+        busy = (job.method, job.seed) == ("random", 1)
+        own = work if job.method == "random" else []
+        store.put(factories.record(job, artefacts=own, yardstick=[9.0 if busy else 1.0] * 10))
+    tables = {table.name.removeprefix("toys-quick-"): table for table in suite_tables(suite, "quick", store)}
+    for name, heading in (("break-even-fp32", "seconds saved per target"), ("time-to-accuracy-fp32", "seconds")):
+        table = tables[name]
+        column = [each.heading for each in table.columns].index(heading)
+        noted = [row[column].note is not None for row in table.rows]
+        assert any(noted), name
+        for row, has_note in zip(table.rows, noted, strict=True):
+            assert not has_note or "random" in {entry.text for entry in row}
+            assert all(entry.note is None for index, entry in enumerate(row) if index != column)
+        assert all(
+            "random (random): other work" in note or "random (reference): other work" in note for note in table.notes
+        )
