@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from stampbench.job import Job
 
@@ -13,8 +13,19 @@ RECORD_SCHEMA, SPEED_SCHEMA = 2, 1
 PRETRAINED = "pretrained"
 
 
+# Values that no job can have are refused, so that whoever reads a record may compute with all that it holds.
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+Positive = Annotated[int, Field(gt=0, lt=2**63)]
+# A century, in seconds.
+Duration = Annotated[float, Field(ge=0, le=3.2e9)]
+Sample = Annotated[float, Field(gt=0, le=3.2e9)]
+Key = Annotated[str, Field(pattern="^[0-9a-f]{16}$")]
+Name = Annotated[str, Field(max_length=500)]
+
+
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Accuracy(_Part):
@@ -24,9 +35,9 @@ class Accuracy(_Part):
     have one value per epoch.
     """
 
-    top1: float
-    top5: float | None
-    validation_top1: list[float]
+    top1: Share
+    top5: Share | None
+    validation_top1: list[Share]
     train_loss: list[float]
 
 
@@ -37,12 +48,12 @@ class Cost(_Part):
     floor kept alive.
     """
 
-    params: int
-    dense_params: int
-    macs: int
-    dense_macs: int
-    budget_unused: int
-    widths: dict[str, int]
+    params: Count
+    dense_params: Positive
+    macs: Count
+    dense_macs: Positive
+    budget_unused: Count
+    widths: dict[str, Positive]
     floored: list[str]
 
 
@@ -53,15 +64,15 @@ class Seconds(_Part):
     artefacts. `phases` holds every phase of the job as clocked; `outside` is the job's time in none of them.
     """
 
-    pretrain: float
-    prune: float
-    train: float
-    total: float
-    evaluate: float
-    reference: float
+    pretrain: Duration
+    prune: Duration
+    train: Duration
+    total: Duration
+    evaluate: Duration
+    reference: Duration
     outside: float
-    phases: dict[str, float]
-    epochs: list[float]
+    phases: dict[str, Duration]
+    epochs: list[Duration]
 
 
 class ArtefactUse(_Part):
@@ -70,7 +81,7 @@ class ArtefactUse(_Part):
     kind: str
     scope: str
     digest: str
-    seconds: float
+    seconds: Duration
     reused: bool
 
 
@@ -78,10 +89,10 @@ class DataUse(_Part):
     """A dataset as a job used it: the images in each role, its source, and the digest of its decoded arrays."""
 
     name: str
-    display_name: str
-    train: int
-    validation: int
-    test: int
+    display_name: Name
+    train: Count
+    validation: Count
+    test: Count
     source: str
     digest: str
 
@@ -95,8 +106,8 @@ class Provenance(_Part):
     """
 
     versions: dict[str, str]
-    device: str
-    cpu: str
+    device: Name
+    cpu: Name
     capability: str
     threads: int
     executor: str
@@ -134,33 +145,39 @@ class Record(_Part):
     seconds: Seconds | None = None
     peak_memory_mib: float | None = None
     gpu: Gpu | None = None
-    yardstick: list[float] = Field(default_factory=list, description="seconds of a fixed step, around training")
-    speed: str | None = Field(default=None, description="key of the speed measurement of these widths on this device")
+    yardstick: list[Sample] = Field(default_factory=list, description="seconds of a fixed step, around training")
+    speed: Key | None = Field(default=None, description="key of the speed measurement of these widths on this device")
     artefacts: list[ArtefactUse] = Field(default_factory=list)
     digests: dict[str, str] = Field(default_factory=dict)
     data: dict[str, DataUse] = Field(default_factory=dict)
     notes: dict[str, Any] = Field(default_factory=dict)
     provenance: Provenance
 
+    @model_validator(mode="after")
+    def _whole(self) -> Record:
+        if self.status == "done" and not (self.accuracy and self.cost and self.seconds):
+            raise ValueError("a record that is done needs accuracy, cost and seconds")
+        return self
+
 
 class Timing(_Part):
     """The samples, in seconds, of one kind of step, timed in turns on the dense and the compact network."""
 
-    batch_size: int
-    dense: list[float]
-    compact: list[float]
+    batch_size: Positive
+    dense: list[Sample]
+    compact: list[Sample]
 
 
 class Speed(_Part):
     """The speed of a network at given widths beside its dense form, on one device, in one process."""
 
     schema_version: int = SPEED_SCHEMA
-    key: str
+    key: Key
     network: str
-    classes: int
-    input_size: int
-    widths: dict[str, int]
-    dense_widths: dict[str, int]
+    classes: Positive
+    input_size: Positive
+    widths: dict[str, Positive]
+    dense_widths: dict[str, Positive]
     precision: str
     train_step: Timing
     latency: Timing

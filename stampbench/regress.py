@@ -14,6 +14,7 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Literal
 
+from stampbench.errors import UserError
 from stampbench.job import Job
 from stampbench.record import Record
 from stampbench.seeding import digest_of_json
@@ -48,11 +49,20 @@ def baseline_of(baselines: Path, suite: str, preset: str, device: str) -> Store:
 
 
 def store_baseline(jobs: Sequence[Job], fresh: Store, baseline: Store) -> int:
-    """Replace the baseline by the finished records of these jobs, and return how many there are."""
-    shutil.rmtree(baseline.root, ignore_errors=True)
+    """Replace the baseline by the finished records of these jobs, and return how many there are.
+
+    The old baseline goes only when the new one is whole. Raises `UserError` where no job is done.
+    """
     done = [record for record in fresh.of(jobs).values() if record.status == "done"]
+    if not done:
+        raise UserError("none of these jobs is done, so there is nothing to compare with later; run the suite first")
+    root = baseline.root
+    new = root.with_name(f".{root.name}.new")
+    shutil.rmtree(new, ignore_errors=True)
     for record in done:
-        baseline.put(record)
+        Store(new).put(record)
+    shutil.rmtree(root, ignore_errors=True)
+    new.replace(root)
     return len(done)
 
 
@@ -116,7 +126,7 @@ def _accuracy(pairs: Iterable[Pair]) -> Iterator[Finding]:
 
 def _speed(pairs: Iterable[Pair]) -> Iterator[Finding]:
     """Compare the training seconds of all jobs, each in units of the yardstick timed beside it."""
-    timed = [(old, new) for old, new in pairs if old.yardstick and new.yardstick]
+    timed = [(old, new) for old, new in pairs if _is_timed(old) and _is_timed(new)]
     changes = [_relative_seconds(new) / _relative_seconds(old) for old, new in timed]
     if len(changes) < 3:
         return
@@ -134,6 +144,10 @@ def speed_verdict(low: float, high: float, tolerance: float) -> Verdict:
     if low > 1 + tolerance:
         return "fail"
     return "pass" if high <= 1 + tolerance else "inconclusive"
+
+
+def _is_timed(record: Record) -> bool:
+    return bool(record.yardstick and record.seconds and record.seconds.train > 0)
 
 
 def _relative_seconds(record: Record) -> float:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
-from collections.abc import Iterable, Iterator
+import stat
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from functools import lru_cache
 from pathlib import Path
@@ -14,12 +16,18 @@ from pydantic import BaseModel, ValidationError
 from stampbench.errors import DamagedError, UserError
 from stampbench.files import lock, set_aside, write_atomically
 from stampbench.job import Job
+from stampbench.reading import content_of, state_of
 from stampbench.record import Record, Speed
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Model = TypeVar("Model", bound=BaseModel)
+Model = TypeVar("Model", Record, Speed)
+_REMEDY = "remove it to rerun, or let `run` set it aside"
+
+
+class _Versioned(BaseModel):
+    schema_version: int
 
 
 class Store:
@@ -30,14 +38,17 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         """Use the folder `root`, which need not exist."""
-        if root.exists() and not root.is_dir():
+        try:
+            usable = stat.S_ISDIR(root.stat().st_mode)
+        except OSError as error:
+            usable = error.errno == errno.ENOENT and not root.is_symlink()
+        if not usable:
             raise UserError(f"{root} is not a folder; name a folder for the records, which need not exist yet")
         self.root = root
 
     def get(self, key: str) -> Record | None:
         """Return the record of that key, or None. Raises `UserError` for a file that is no record."""
-        path = self._record_path(key)
-        return _record(path) if path.exists() else None
+        return _record(self._record_path(key))
 
     def put(self, record: Record) -> None:
         """Write a record; a reader sees the old file or the new one, never half of it."""
@@ -46,7 +57,9 @@ class Store:
     def records(self) -> Iterator[Record]:
         """Yield every record, in the order of keys."""
         for path in sorted((self.root / "records").glob("*.json")):
-            yield _record(path)
+            # Another process may have set it aside meanwhile.
+            if record := _record(path):
+                yield record
 
     def of(self, jobs: Iterable[Job]) -> dict[str, Record]:
         """Return the records that these jobs have, by key."""
@@ -62,8 +75,7 @@ class Store:
 
     def speed(self, key: str) -> Speed | None:
         """Return the speed measurement of that key, or None."""
-        path = self.root / "speed" / f"{key}.json"
-        return _speed(path) if path.exists() else None
+        return _speed(self.root / "speed" / f"{key}.json")
 
     def has_speed(self, key: str) -> bool:
         """Return whether the speed of that key was measured."""
@@ -82,13 +94,17 @@ class Store:
         return lock(self.root / ".locks" / key, wait)
 
     def mend(self) -> None:
-        """Set aside each file that is no record or no measurement, so that it is made again."""
+        """Set aside each file that is no record or no measurement, so that it is made again.
+
+        Any number of processes may do so at once.
+        """
         for folder, read in (("records", _record), ("speed", _speed)):
             for path in sorted((self.root / folder).glob("*.json")):
-                try:
-                    read(path)
-                except DamagedError as error:
-                    set_aside(path, error.what)
+                if _damage(path, read):
+                    with lock(self.root / ".locks" / "mend"):
+                        # Another process may have done it while this one waited.
+                        if why := _damage(path, read):
+                            set_aside(path, why)
 
     @property
     def artefacts(self) -> Path:
@@ -112,32 +128,64 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
     return pd.json_normalize([record.model_dump(mode="json") for record in records])
 
 
-def _record(path: Path) -> Record:
+def _record(path: Path) -> Record | None:
     return _read(path, Record)
 
 
-def _speed(path: Path) -> Speed:
+def _speed(path: Path) -> Speed | None:
     return _read(path, Speed)
 
 
-def _read(path: Path, model: type[Model]) -> Model:
-    state = path.stat()
-    return cast(Model, _parsed(path, model, (state.st_ino, state.st_mtime_ns, state.st_size)))
+def _damage(path: Path, read: Callable[[Path], object]) -> str | None:
+    """Return what is wrong with a file, or None if it is sound or gone."""
+    try:
+        read(path)
+    except DamagedError as error:
+        return error.what
+    return None
+
+
+def _read(path: Path, model: type[Model]) -> Model | None:
+    """Return what a file holds, or None where there is no file."""
+    state = state_of(path, _REMEDY)
+    if state is None:
+        return None
+    return cast(Model | None, _parsed(path, model, (state.st_ino, state.st_mtime_ns, state.st_size)))
 
 
 @lru_cache(maxsize=2**14)
-def _parsed(path: Path, model: type[BaseModel], _state: tuple[int, int, int]) -> BaseModel:
+def _parsed(path: Path, model: type[Record | Speed], _state: tuple[int, int, int]) -> Record | Speed | None:
     """Parse a file once for as long as it stays the same, because reports read the pool several times."""
+    content = content_of(path)
+    if content is None:
+        return None
     try:
-        found = model.model_validate_json(path.read_bytes())
+        found = model.model_validate_json(content)
     except ValidationError as error:
+        _refuse_newer(path, model, content)
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"
         raise _damaged(path, f"no valid {model.__name__.lower()}: {where}: {first['msg']}") from error
     if isinstance(found, Record) and not path.stem == found.key == found.job.key:
         raise _damaged(path, f"no valid record: it is of another job, {found.job.key}")
+    if found.key != path.stem:
+        raise _damaged(path, f"no valid speed: it is of another measurement, {found.key}")
     return found
 
 
+def _refuse_newer(path: Path, model: type[Record | Speed], content: bytes) -> None:
+    """Raise `UserError` for a file of a later schema: a newer version reads it, so that it must stay."""
+    known = model.model_fields["schema_version"].default
+    try:
+        found = _Versioned.model_validate_json(content).schema_version
+    except ValidationError:
+        return
+    if found > known:
+        raise UserError(
+            f"{path} was written by a newer stampbench: its schema_version is {found}, and this one reads up to "
+            f"{known}; update stampbench, or name another folder with --results"
+        )
+
+
 def _damaged(path: Path, what: str) -> DamagedError:
-    return DamagedError(f"{path} is {what}", "remove it to rerun, or let `run` set it aside")
+    return DamagedError(f"{path} is {what}", _REMEDY)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import random
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -13,6 +14,7 @@ from xml.etree import ElementTree
 import pytest
 
 from stampbench import regress
+from stampbench.errors import UserError
 from stampbench.job import Job
 from stampbench.record import Record
 from stampbench.regress import Finding, check
@@ -183,3 +185,40 @@ def test_reports_name_what_moved() -> None:
     suite = ElementTree.fromstring(gate.junit("check <of> demo", findings))
     assert suite.attrib == {"name": "check <of> demo", "tests": "3", "failures": "1", "skipped": "1"}
     assert [len(case) for case in suite] == [1, 1, 0]
+
+
+def test_without_a_finished_job_the_old_baseline_stays(tmp_path: Path) -> None:
+    wanted, fresh, baseline = jobs(), Store(tmp_path / "fresh"), Store(tmp_path / "baselines" / "demo")
+    fresh.put(factories.record(wanted[0]))
+    regress.store_baseline(wanted, fresh, baseline)
+    with pytest.raises(UserError, match="none of these jobs is done"):
+        regress.store_baseline(wanted[1:], fresh, baseline)
+    assert list(baseline.of(wanted)) == [wanted[0].key]
+
+
+def test_a_baseline_that_cannot_be_stored_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted, fresh, baseline = jobs(), Store(tmp_path / "fresh"), Store(tmp_path / "baselines" / "demo")
+    for job in wanted:
+        fresh.put(factories.record(job))
+    regress.store_baseline(wanted[:1], fresh, baseline)
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(UserError, match="No space left"):
+        regress.store_baseline(wanted, fresh, baseline)
+    monkeypatch.undo()
+    assert list(baseline.of(wanted)) == [wanted[0].key]
+    assert regress.store_baseline(wanted, fresh, baseline) == len(wanted)
+    assert [path.name for path in (tmp_path / "baselines").iterdir()] == ["demo"]
+
+
+def test_training_that_took_no_time_is_not_compared() -> None:
+    wanted = jobs()
+
+    def store(train: float) -> MemoryStore:
+        seconds = factories.seconds(train=train)
+        return MemoryStore(factories.record(job, yardstick=[1.0], seconds=seconds) for job in wanted)
+
+    assert not [finding for finding in check(wanted, store(0.0), store(1.0)) if "yardsticks" in finding.what]

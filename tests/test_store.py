@@ -1,3 +1,5 @@
+import json
+import multiprocessing
 import os
 from pathlib import Path
 
@@ -148,3 +150,101 @@ def test_the_frame_has_a_row_a_record_and_flat_names(store):
     assert list(table["status"]) == ["done", "failed"]
     assert table["accuracy.top1"][0] == 0.5
     assert table["job.protocol.epochs"][1] == 2
+
+
+def no_files(path: Path) -> dict[str, object]:
+    """What may lie where a file belongs."""
+    return {
+        "folder": path.mkdir,
+        "pipe": lambda: os.mkfifo(path),
+        "device": lambda: path.symlink_to("/dev/zero"),
+        "dangling link": lambda: path.symlink_to("nowhere"),
+        "loop": lambda: path.symlink_to(path.name),
+        "large": lambda: (path.touch(), os.truncate(path, 100_000_000)),
+    }
+
+
+@pytest.mark.parametrize("folder", ["records", "speed"])
+@pytest.mark.parametrize("kind", no_files(Path()))
+def test_what_is_no_file_is_named_and_set_aside(store, folder, kind, caplog):
+    path = store.root / folder / "0123456789abcdef.json"
+    path.parent.mkdir(parents=True)
+    no_files(path)[kind]()
+    with pytest.raises(UserError, match=r"0123456789abcdef\.json is .*remove it to rerun"):
+        store.get(path.stem) if folder == "records" else store.speed(path.stem)
+    store.mend()
+    assert not os.path.lexists(path) and os.path.lexists(f"{path}.damaged")
+    assert store.get(path.stem) is None and store.speed(path.stem) is None
+
+
+def test_what_may_not_be_read_stays_and_is_named(store, monkeypatch):
+    store.put(factories.record())
+
+    def refused(path: Path) -> bytes:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", refused)
+    for read in (store.mend, lambda: list(store.records())):
+        with pytest.raises(UserError, match=r"\.json cannot be read: Permission denied; allow reading it"):
+            read()
+    monkeypatch.undo()
+    assert store.get(factories.record().key) == factories.record()
+
+
+def test_a_record_of_a_newer_version_is_not_set_aside(store):
+    record = factories.record()
+    store.put(record)
+    path = store.root / "records" / f"{record.key}.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"schema_version": 99, "colour": "blue"}))
+    with pytest.raises(UserError, match=r"newer stampbench: its schema_version is 99.*update stampbench"):
+        store.mend()
+    assert path.exists()
+
+
+def mend(root: Path, start) -> None:
+    """Mend at the same moment as others."""
+    store = Store(root)
+    start.wait()
+    store.mend()
+
+
+def test_any_number_of_runs_may_mend_one_pool_at_once(store):
+    sound = factories.record()
+    store.put(sound)
+    damaged = [store.root / folder / f"{index:016x}.json" for folder in ("records", "speed") for index in range(40)]
+    for path in damaged:
+        write_atomically(path, "{")
+    context = multiprocessing.get_context("fork")
+    start = context.Barrier(4)
+    runs = [context.Process(target=mend, args=(store.root, start)) for _ in range(4)]
+    for run in runs:
+        run.start()
+    for run in runs:
+        run.join(60)
+    assert [run.exitcode for run in runs] == [0] * 4
+    assert all(path.with_name(f"{path.name}.damaged").read_text() == "{" for path in damaged)
+    assert list(store.records()) == [sound] and not store.speed_keys()
+
+
+def test_the_last_of_two_equal_keys_counts_as_in_every_json_reader(store):
+    record = factories.record(top1=0.7)
+    store.put(record)
+    path = store.root / "records" / f"{record.key}.json"
+    text = path.read_text().replace('"top1": 0.7', '"top1": 0.1, "top1": 0.2')
+    path.write_text(text)
+    assert store.get(record.key).accuracy.top1 == json.loads(text)["accuracy"]["top1"] == 0.2
+
+
+def test_a_record_that_vanishes_while_the_pool_is_read_is_passed_over(store, monkeypatch):
+    for seed in range(2):
+        store.put(factories.record(factories.job(seed=seed)))
+    gone, kept = sorted((store.root / "records").glob("*.json"))
+    glob = Path.glob
+
+    def vanishing(self: Path, pattern: str):
+        found = list(glob(self, pattern))
+        gone.unlink(missing_ok=True)
+        return found
+
+    monkeypatch.setattr(Path, "glob", vanishing)
+    assert [record.key for record in store.records()] == [kept.stem]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
 from typing import Any
 
 import pandas as pd
 
 from stampbench.job import Job
+from stampbench.measure.busy import Machine, idle_yardsticks, slowdown
 from stampbench.record import PRETRAINED, Provenance, Record, Timing
 from stampbench.report.variants import Variants
 from stampbench.statistics import summarise
@@ -27,6 +28,8 @@ SPEED_UPS = ["train_speed_up", "inference_speed_up"]
 MEASURES = ["top1", "top5", "params", "macs", *SECONDS, *SPEED_UPS]
 # The columns that say which images, devices and numerics a record comes from.
 ORIGIN = ["display_name", "train", "validation", "test", "device", "fingerprint", "speed_device"]
+# How many times as long as on the idle machine the yardstick took around a job; NaN where the machine was not busy.
+SLOWDOWN = "slowdown"
 OUTCOMES = {"failed": "failed", "skipped": "skipped", "timeout": "timed out", "missing": "not run"}
 
 
@@ -34,20 +37,22 @@ def job_frame(jobs: Sequence[Job], store: Store) -> pd.DataFrame:
     """Return one row per job, in the order of the jobs, whether or not a job has a record.
 
     The columns are `PLACE`, `HEAD`, seed, key, status (that of the record, or "missing"), reason, `MEASURES` (accuracy
-    in [0, 1], shares of the dense network's parameters and MACs, seconds, ratios; NaN where unknown) and `ORIGIN`.
+    in [0, 1], shares of the dense network's parameters and MACs, seconds, ratios; NaN where unknown), `SLOWDOWN` and
+    `ORIGIN`.
     """
     records, variants = store.of(jobs), Variants(jobs)
     identities = (_identity(job, variants.name(job)) for job in jobs)
-    rows = [identity | _outcome(records.get(identity["key"]), store) for identity in identities]
-    return pd.DataFrame(rows, columns=[*PLACE, *HEAD, "seed", "key", "status", "reason", *MEASURES, *ORIGIN])
+    idle = idle_yardsticks(store.records())
+    rows = [identity | _outcome(records.get(identity["key"]), store, idle) for identity in identities]
+    return pd.DataFrame(rows, columns=[*PLACE, *HEAD, "seed", "key", "status", "reason", *MEASURES, SLOWDOWN, *ORIGIN])
 
 
 def cell_frame(jobs: pd.DataFrame) -> pd.DataFrame:
     """Return one row per cell, in order of first appearance, computed over the finished jobs of a `job_frame`.
 
     The columns are `PLACE`, `HEAD`, planned and done (numbers of seeds), outcome (what became of the other seeds, or
-    ""), keys (of the finished records), and for each measure m its mean m, its sample standard deviation m_sd and its
-    number of values m_n.
+    ""), keys (of the finished records), busy (during how many of them the machine was busy, in words, or ""), and for
+    each measure m its mean m, its sample standard deviation m_sd and its number of values m_n.
     """
     keys = [*PLACE, *HEAD]
     rows = [
@@ -87,7 +92,7 @@ def _identity(job: Job, variant: str) -> dict[str, Any]:
     }
 
 
-def _outcome(record: Record | None, store: Store) -> dict[str, Any]:
+def _outcome(record: Record | None, store: Store, idle: Mapping[Machine, float]) -> dict[str, Any]:
     if record is None:
         return {"status": "missing"}
     origin: dict[str, Any] = {
@@ -97,7 +102,9 @@ def _outcome(record: Record | None, store: Store) -> dict[str, Any]:
     if data := record.data.get(record.job.target):
         origin |= data.model_dump(include={"display_name", "train", "validation", "test"})
     head = {"status": record.status, "reason": record.reason, **origin}
-    return head | _measures(record, store) if record.status == "done" else head
+    if record.status != "done":
+        return head
+    return head | _measures(record, store) | {SLOWDOWN: slowdown(record, idle)}
 
 
 def _measures(record: Record, store: Store) -> dict[str, Any]:
@@ -130,11 +137,23 @@ def device_of(made: Provenance) -> str:
 def _summary(group: pd.DataFrame) -> dict[str, Any]:
     done = group[group["status"] == "done"]
     counts = {"planned": len(group), "done": len(done), "outcome": _shortfall(group)}
-    row: dict[str, Any] = counts | {"keys": tuple(done["key"])}
+    row: dict[str, Any] = counts | {"keys": tuple(done["key"]), "busy": _busy(done)}
     for measure in MEASURES:
         summary = summarise(float(value) for value in done[measure].dropna())
         row |= {measure: summary.mean, f"{measure}_sd": summary.sd, f"{measure}_n": summary.n}
     return row
+
+
+def _busy(done: pd.DataFrame) -> str:
+    """Return during how many jobs the machine was busy, and the longest yardstick among them, or ""."""
+    factors = done[SLOWDOWN].dropna().astype(float)
+    if factors.empty:
+        return ""
+    jobs = f"{len(factors)} of {len(done)} {'job' if len(done) == 1 else 'jobs'}"
+    return (
+        f"other work kept the machine busy during {jobs}: a fixed step took up to {factors.max():.1f} times as long as "
+        "usual, so these seconds may be too large"
+    )
 
 
 def _shortfall(group: pd.DataFrame) -> str:

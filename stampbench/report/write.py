@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+import os
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -27,22 +29,60 @@ def write_report(suites: Sequence[Suite], store: Store, formats: Iterable[str], 
     """Write the reports of the suites into the folder `out`, and return the paths of all files.
 
     The files are `<suite>.md`, `.tex` and `.html`, `csv/<table>.csv`, and `figures/<figure>.svg` and `.png`. The same
-    records give the same bytes. Raises `UserError` for an unknown format before anything is written.
+    records give the same bytes. Where anything fails, the files that were there stay as they were. Raises `UserError`
+    for an unknown format, and where `out` cannot be written.
     """
     chosen = list(dict.fromkeys(formats))
     for name in chosen:
         if name not in FORMATS:
             raise UserError(f"unknown report format {name!r}{registry.suggestion(name, FORMATS)}")
-    if out.exists() and not out.is_dir():
+    if os.path.lexists(out) and not out.is_dir():
         raise UserError(f"{out} is not a folder; name a folder to write to, or one that does not exist yet")
-    with _no_garbage_collection():
-        return [path for suite in suites for path in _write_suite(suite, store, chosen, out)]
+    with _staged(out) as working, _no_garbage_collection():
+        names = [
+            name
+            for suite in suites
+            for name in _write_files(_files(suite.name, suite_sections(suite, store), chosen), working)
+        ]
+        _move(names, working, out)
+    return [out / name for name in names]
 
 
-def _write_suite(suite: Suite, store: Store, formats: Sequence[str], out: Path) -> Iterator[Path]:
-    for name, content in _files(suite.name, suite_sections(suite, store), formats):
-        write_atomically(out / name, content)
-        yield out / name
+def _write_files(files: Files, folder: Path) -> Iterator[str]:
+    for name, content in files:
+        write_atomically(folder / name, content)
+        yield name
+
+
+@contextmanager
+def _staged(out: Path) -> Iterator[Path]:
+    """Yield a temporary folder on the disk of `out`, so that a report that fails leaves the old files as they were."""
+    made: list[Path] = []
+    try:
+        made += [folder for folder in (out, *out.parents) if not folder.exists()]
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=out, prefix=".report-") as name:
+            yield Path(name)
+    except OSError as error:
+        raise UserError(
+            f"{out} cannot be written: {error.strerror}; free some space, allow writing there or name another folder"
+        ) from error
+    finally:
+        # Folders that stayed empty were made for nothing.
+        for folder in made:
+            with suppress(OSError):
+                folder.rmdir()
+
+
+def _move(names: Iterable[str], working: Path, out: Path) -> None:
+    """Move finished files to `out`. Raises `UserError` before the first one where a folder or file is in the way."""
+    for name in dict.fromkeys(names):
+        target = out / name
+        if target.is_dir() or (target.parent.exists() and not target.parent.is_dir()):
+            raise UserError(f"{target} cannot be written: something is in the way; move it, or name another --out")
+        target.parent.mkdir(parents=True, exist_ok=True)
+    for name in dict.fromkeys(names):
+        (working / name).replace(out / name)
 
 
 @contextmanager
@@ -60,7 +100,11 @@ def renew(path: Path, suites: Sequence[Suite], store: Store) -> None:
     if not path.is_file():
         raise UserError(f"there is no file {path} to renew tables in")
     tables = [table for suite in suites for section in suite_sections(suite, store) for table in section.tables]
-    write_atomically(path, insert(path.read_text(encoding="utf-8"), tables))
+    try:
+        document = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read as UTF-8 text: {error}; name another file") from error
+    write_atomically(path, insert(document, tables))
 
 
 def _files(suite: str, sections: Sequence[Section], formats: Sequence[str]) -> Files:

@@ -5,6 +5,8 @@ Each has a folder `<digest>/` with a safetensors file and a JSON file.
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,18 +20,21 @@ from stampbench.contract import Artefact
 from stampbench.errors import DamagedError, UserError
 from stampbench.files import lock, set_aside, whole_folder
 from stampbench.job import ArtefactSpec
-from stampbench.record import Provenance
+from stampbench.reading import read, state_of
+from stampbench.record import Duration, Provenance
 from stampbench.seeding import digest_of_tensors
 
+_LOG = logging.getLogger("stampbench")
+_REMEDY = "remove its folder and run again to have it made anew"
 _TENSORS, _DESCRIPTION = "tensors.safetensors", "artefact.json"
 
 
 class Description(BaseModel):
     """The JSON file beside the tensors: the spec that they were made for, the seconds they took, and their digest."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     spec: ArtefactSpec
-    seconds: float
+    seconds: Duration
     tensors: str
     notes: dict[str, Any]
     provenance: Provenance
@@ -51,7 +56,7 @@ class Artefacts:
         A damaged one is set aside and made anew.
         """
         with lock(self.cache / ".locks" / spec.digest):
-            while folder := self.folder(spec):
+            while folder := self._lying(spec.digest):
                 try:
                     return self.load(spec), True
                 except DamagedError as error:
@@ -60,10 +65,17 @@ class Artefacts:
             return self.load(spec), False
 
     def of_any_data(self, spec: ArtefactSpec) -> ArtefactSpec | None:
-        """Return the spec of an existing artefact that differs from this one only in its data, or None."""
+        """Return the spec of an existing artefact that differs from this one only in its data, or None.
+
+        Damaged ones are named and passed over: they may be of any spec.
+        """
         for root in (self.pool, self.cache):
-            for path in sorted(root.glob(f"{'[0-9a-f]' * 16}/{_DESCRIPTION}")):
-                held = _description(path.parent).spec
+            for path in sorted(root.glob("[0-9a-f]" * 16)):
+                try:
+                    held = _description(path).spec
+                except DamagedError as error:
+                    _LOG.warning("%s", error)
+                    continue
                 if held.model_copy(update={"recipe": held.recipe | {"data": None}}) == spec.model_copy(
                     update={"recipe": spec.recipe | {"data": None}}
                 ):
@@ -72,17 +84,21 @@ class Artefacts:
 
     def load(self, spec: ArtefactSpec) -> Artefact:
         """Return the artefact, on the CPU. Raises `UserError` if it is missing, `DamagedError` if it is damaged."""
-        folder = self.folder(spec)
+        folder = self._lying(spec.digest)
         if folder is None:
             raise UserError(
                 f"artefact {spec.digest} ({spec.kind} on {spec.dataset}) has not been made; run a job that uses it"
             )
         held = _description(folder)
+        if state_of(folder / _TENSORS, _REMEDY, most=None) is None:
+            raise _damaged(folder, f"{_TENSORS} is missing")
         try:
             tensors = load_file(folder / _TENSORS)
-        except (OSError, SafetensorError) as error:
+            digest = digest_of_tensors(tensors)
+        # Headers that name unknown types or sizes raise these.
+        except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
             raise _damaged(folder, str(error)) from error
-        if digest_of_tensors(tensors) != held.tensors:
+        if digest != held.tensors:
             raise _damaged(folder, "the tensors are not those described")
         return Artefact(tensors, held.seconds, held.notes)
 
@@ -91,12 +107,20 @@ class Artefacts:
         return self.held(spec.digest)
 
     def held(self, digest: str) -> Path | None:
-        """Return the folder of the artefact with that digest, or None."""
+        """Return the folder of the artefact with that digest, or None; a folder that lacks a file is none."""
+        found = self._lying(digest)
+        return found if found and all((found / name).is_file() for name in (_TENSORS, _DESCRIPTION)) else None
+
+    def _lying(self, digest: str) -> Path | None:
+        """Return what lies under that digest, whole or not, or None."""
         folders = (root / digest for root in (self.pool, self.cache))
-        return next((folder for folder in folders if (folder / _DESCRIPTION).is_file()), None)
+        return next((folder for folder in folders if os.path.lexists(folder)), None)
 
     def receive(self, digest: str, files: Mapping[str, bytes]) -> None:
         """Store an artefact's files as another machine sent them, unless it exists here; `load` will check them."""
+        with lock(self.cache / ".locks" / digest):
+            if (lying := self._lying(digest)) and not self.held(digest):
+                set_aside(lying, f"{lying} lacks a file, as in a copy that was cut short")
         with whole_folder(self.cache / digest) as folder:
             for name in (_TENSORS, _DESCRIPTION):
                 (folder / name).write_bytes(files[name])
@@ -117,9 +141,12 @@ class Artefacts:
 
 
 def _description(folder: Path) -> Description:
+    content = read(folder / _DESCRIPTION, _REMEDY)
+    if content is None:
+        raise _damaged(folder, f"{_DESCRIPTION} is missing, as in a copy that was cut short")
     try:
-        held = Description.model_validate_json((folder / _DESCRIPTION).read_bytes())
-    except (OSError, ValidationError) as error:
+        held = Description.model_validate_json(content)
+    except ValidationError as error:
         raise _damaged(folder, str(error)) from error
     if held.spec.digest != folder.name:
         raise _damaged(folder, "it holds another artefact")
@@ -127,4 +154,4 @@ def _description(folder: Path) -> Description:
 
 
 def _damaged(folder: Path, why: str) -> DamagedError:
-    return DamagedError(f"{folder} is damaged ({why})", "remove it and run again to have it made anew")
+    return DamagedError(f"{folder} is damaged ({why})", _REMEDY)

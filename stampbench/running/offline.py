@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import tarfile
 import tempfile
@@ -19,6 +20,7 @@ from stampbench.data.catalogue import CustomDataset
 from stampbench.data.split import drawn_rows
 from stampbench.errors import UserError
 from stampbench.job import Job
+from stampbench.reading import state_of
 from stampbench.running.artefacts import Artefacts
 from stampbench.running.preparing import method_of, needed_artefacts
 from stampbench.seeding import artefact_seed
@@ -50,6 +52,7 @@ def needs_of(jobs: Sequence[Job], custom: Mapping[str, CustomDataset], artefacts
         needs.add_images(job.target, job.protocol.train_images, artefact_seed(job.seed), custom)
         for spec in needed_artefacts(job, method_of(job), custom, artefacts):
             if folder := artefacts.folder(spec):
+                artefacts.load(spec)
                 needs.folders.add(folder)
             elif spec.digest not in needs.unmade:
                 needs.unmade[spec.digest] = spec
@@ -65,22 +68,26 @@ def pack(
     With `most_mib`, they form one tar stream that is cut into parts of at most that many MiB. The SHA-256 sums of the
     files or parts lie beside them; `unpacking` reads either form. Raises `UserError` if `out` exists.
     """
-    if out.exists():
+    if os.path.lexists(out):
         raise UserError(f"{out} exists already; name a new folder, or remove it")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".packing-") as name:
-        tree, parts = Path(name) / "tree", Path(name) / "parts"
-        tree.mkdir()
-        shutil.copy(suite_file, tree)
-        for dataset, rows in needs.rows.items():
-            packed.write_part(dataset, rows.nonzero().flatten(), tree / CACHE, custom)
-        for folder in needs.folders:
-            shutil.copytree(folder, tree / CACHE / "artefacts" / folder.name)
-        if most_mib is not None:
-            _split(tree, parts, most_mib * 2**20)
-        whole = tree if most_mib is None else parts
-        _write_sums(whole)
-        whole.replace(out)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=out.parent, prefix=".packing-") as name:
+            tree, parts = Path(name) / "tree", Path(name) / "parts"
+            tree.mkdir()
+            shutil.copy(suite_file, tree)
+            for dataset, rows in needs.rows.items():
+                packed.write_part(dataset, rows.nonzero().flatten(), tree / CACHE, custom)
+            for folder in needs.folders:
+                shutil.copytree(folder, tree / CACHE / "artefacts" / folder.name)
+            if most_mib is not None:
+                _split(tree, parts, most_mib * 2**20)
+            whole = tree if most_mib is None else parts
+            _write_sums(whole)
+            whole.replace(out)
+    except OSError as error:
+        remedy = "free some space, allow writing there or name another folder"
+        raise UserError(f"{out} cannot be written: {error.strerror or error}; {remedy}") from error
     return sorted(path for path in out.rglob("*") if path.is_file())
 
 
@@ -117,7 +124,8 @@ def _write_sums(folder: Path) -> None:
 
 
 def sum_of(path: Path) -> str:
-    """Return a file's SHA-256 sum, in hexadecimal digits."""
+    """Return a plain file's SHA-256 sum, in hexadecimal digits. Raises `UserError` for all that is no plain file."""
+    state_of(path, "remove it, and pack or unpack again", most=None)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

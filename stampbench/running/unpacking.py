@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import tarfile
@@ -16,6 +17,7 @@ from pydantic import ValidationError
 from stampbench.data.packed import Manifest
 from stampbench.errors import UserError
 from stampbench.files import whole_folder, write_atomically
+from stampbench.reading import read
 from stampbench.running.offline import CACHE, PART, SUMS, sum_of
 
 _KINDS = ("data", "artefacts")
@@ -40,7 +42,8 @@ def unpack(source: Path, cache: Path, here: Path) -> Unpacked:
     with _tree(source, cache) as tree:
         suite, folders = _contents(tree, source)
         target = here / suite.name
-        if target.exists() and target.read_bytes() != suite.read_bytes():
+        held = read(target, "move it away, or unpack in another folder")
+        if held is not None and held != suite.read_bytes():
             raise UserError(f"{target} is another suite file; move it away, or unpack in another folder")
         missing = [name for name in folders if not _is_held(tree / CACHE / name, cache / name)]
         for name in missing:
@@ -52,10 +55,13 @@ def unpack(source: Path, cache: Path, here: Path) -> Unpacked:
 
 def _check_sums(source: Path) -> None:
     """Raise `UserError` unless the folder holds exactly the files that SHA256SUMS lists, with the listed sums."""
+    remedy = "name a folder that `pack` wrote"
     try:
-        lines = (source / SUMS).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{source / SUMS} cannot be read; name a folder that `pack` wrote ({error})") from error
+        lines = (read(source / SUMS, remedy) or b"").decode("utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise UserError(f"{source / SUMS} cannot be read; {remedy} ({error})") from error
+    if not lines:
+        raise UserError(f"{source / SUMS} cannot be read: it is missing or empty; {remedy}")
     matches = [re.fullmatch(r"([0-9a-f]{64})  (.+)", line) for line in lines]
     listed = {match[2]: match[1] for match in matches if match}
     found: dict[str, str] = {}
@@ -148,14 +154,17 @@ def _is_held(new: Path, old: Path) -> bool:
 
     Artefacts of one name are equal. Raises `UserError` for a dataset of which the cache holds other images.
     """
-    if not old.exists():
+    if not os.path.lexists(old):
         return False
+    if not old.is_dir():
+        raise UserError(f"{old} is no folder; remove it, or name another cache with STAMPBENCH_CACHE")
     if old.parent.name == "artefacts" or _files(old) == _files(new):
         return True
     try:
-        if not Manifest.model_validate_json((old / "manifest.json").read_bytes()).partial:
+        content = read(old / "manifest.json", "remove its folder")
+        if content and not Manifest.model_validate_json(content).partial:
             return True
-    except (OSError, ValidationError):
+    except ValidationError:
         pass
     raise UserError(f"{old} holds other images of this dataset; remove it, or name another cache with STAMPBENCH_CACHE")
 

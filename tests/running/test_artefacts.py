@@ -1,5 +1,7 @@
 """Artefacts are kept by what was asked for, whole or not at all."""
 
+import json
+import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -153,3 +155,81 @@ def test_one_made_from_other_data_is_found_by_all_else(kept):
     assert kept.of_any_data(spec(recipe={"epochs": 3, "data": "e" * 16})) == made
     assert kept.of_any_data(spec(seed=1)) is None
     assert kept.of_any_data(spec(recipe={"epochs": 4})) is None
+
+
+NO_FILES = {
+    "missing": lambda path: None,
+    "folder": lambda path: path.mkdir(),
+    "pipe": os.mkfifo,
+    "device": lambda path: path.symlink_to("/dev/zero"),
+    "dangling link": lambda path: path.symlink_to("nowhere"),
+}
+
+
+@pytest.mark.parametrize("name", ["tensors.safetensors", "artefact.json"])
+@pytest.mark.parametrize("how", NO_FILES)
+def test_a_partial_one_is_set_aside_named_and_made_anew_once(kept, name, how, caplog):
+    kept.ensure(spec(), numbers, factories.provenance())
+    folder = kept.cache / spec().digest
+    (folder / name).unlink()
+    NO_FILES[how](folder / name)
+    with pytest.raises(UserError, match=r"remove its folder|remove it"):
+        kept.load(spec())
+    assert not kept.ensure(spec(), numbers, factories.provenance())[1]
+    assert kept.ensure(spec(), lambda: pytest.fail("made twice"), factories.provenance())[1]
+    assert f"set aside as {folder.name}.damaged" in caplog.text and name in caplog.text
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, Path.touch, lambda path: path.symlink_to("nowhere")])
+def test_whatever_has_the_name_of_one_is_set_aside(kept, make):
+    kept.cache.mkdir()
+    make(kept.cache / spec().digest)
+    assert kept.held(spec().digest) is None
+    assert not kept.ensure(spec(), numbers, factories.provenance())[1]
+    assert kept.held(spec().digest) == kept.cache / spec().digest
+
+
+def test_a_partial_one_of_the_pool_hides_no_whole_one_of_the_cache(kept):
+    kept.ensure(spec(), numbers, factories.provenance())
+    (kept.pool / spec().digest).mkdir(parents=True)
+    assert kept.ensure(spec(), lambda: pytest.fail("made twice"), factories.provenance())[1]
+    assert (kept.pool / f"{spec().digest}.damaged").is_dir()
+
+
+@pytest.mark.parametrize("seconds", ["NaN", "Infinity", "-1", "1e400", "null"])
+def test_seconds_that_nothing_takes_are_damage(kept, seconds):
+    kept.ensure(spec(), numbers, factories.provenance())
+    path = kept.cache / spec().digest / "artefact.json"
+    path.write_text(path.read_text().replace('"seconds": 7.5', f'"seconds": {seconds}'))
+    assert kept.ensure(spec(), numbers, factories.provenance())[0].seconds == 7.5
+    assert kept.ensure(spec(), lambda: pytest.fail("made twice"), factories.provenance())[1]
+
+
+@pytest.mark.parametrize(
+    "header", [{"w": {"dtype": "F3", "shape": [8], "data_offsets": [0, 32]}}, {"w": {"shape": [2**62]}}, [], {"w": 1}]
+)
+def test_a_header_of_nonsense_is_damage(kept, header):
+    kept.ensure(spec(), numbers, factories.provenance())
+    text = json.dumps(header).encode()
+    path = kept.cache / spec().digest / "tensors.safetensors"
+    path.write_bytes(len(text).to_bytes(8, "little") + text + bytes(32))
+    with pytest.raises(UserError, match="is damaged"):
+        kept.load(spec())
+
+
+def test_a_damaged_neighbour_is_named_and_passed_over(kept, caplog):
+    made = spec(recipe={"epochs": 3, "data": "d" * 16})
+    kept.ensure(made, numbers, factories.provenance())
+    (kept.cache / ("0" * 16)).mkdir()
+    assert kept.of_any_data(spec()) == made
+    assert "0" * 16 in caplog.text
+
+
+def test_one_that_was_sent_takes_the_place_of_a_partial_one(kept, tmp_path):
+    kept.ensure(spec(), numbers, factories.provenance())
+    folder = kept.held(spec().digest)
+    here = Artefacts(tmp_path / "here", tmp_path / "here")
+    (here.cache / folder.name).mkdir(parents=True)
+    (here.cache / folder.name / "artefact.json").write_text("{}")
+    here.receive(folder.name, {path.name: path.read_bytes() for path in folder.iterdir()})
+    assert torch.equal(here.load(spec()).tensors["w"], torch.arange(8.0))

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 import shutil
 import tarfile
 from pathlib import Path
@@ -230,3 +231,44 @@ def test_the_command_says_what_to_run(make, capsys):
     with pytest.raises(SystemExit) as stopped:
         cli.main(["unpack", "nothing"])
     assert stopped.value.code == 2 and "name a folder that `pack` wrote" in capsys.readouterr().err
+
+
+NO_FILES = {
+    "folder": Path.mkdir,
+    "pipe": os.mkfifo,
+    "device": lambda path: path.symlink_to("/dev/zero"),
+    "dangling link": lambda path: path.symlink_to("nowhere"),
+}
+
+
+@pytest.mark.parametrize("how", NO_FILES)
+def test_what_is_no_file_is_refused_wherever_it_lies(make, cache, here, how):
+    source = make(rows=None)
+    sums = source / "SHA256SUMS"
+    held = sums.read_bytes()
+    sums.unlink()
+    NO_FILES[how](sums)
+    with pytest.raises(UserError, match=r"SHA256SUMS is no file: .*that `pack` wrote"):
+        unpack(source, cache, here)
+    sums.rmdir() if how == "folder" else sums.unlink()
+    sums.write_bytes(held)
+    NO_FILES[how](here / "tiny.toml")
+    with pytest.raises(UserError, match=r"tiny\.toml is no file: .*move it away"):
+        unpack(source, cache, here)
+
+
+@pytest.mark.parametrize("how", NO_FILES)
+def test_what_is_no_dataset_in_the_cache_is_named(make, cache, here, how):
+    source = make(rows=range(10))
+    (name,) = [path.name for path in (source / "cache" / "data").iterdir()]
+    (cache / "data").mkdir(parents=True)
+    NO_FILES[how](cache / "data" / name)
+    with pytest.raises(UserError, match=f"{name} (is no folder|holds other images)"):
+        unpack(source, cache, here)
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "tiny.toml").write_text("")
+    with pytest.raises(UserError, match=r"cannot be written: .*name another folder"):
+        pack(Needs(), tmp_path / "tiny.toml", {}, tmp_path / "file" / "out")

@@ -10,8 +10,8 @@ import pandas as pd
 
 from stampbench.report.data import Data
 from stampbench.report.frames import PLACE, groups
-from stampbench.report.model import Entry, Table
-from stampbench.report.tables.entries import columns_of, dicts, kept_entry, place_entries
+from stampbench.report.model import Entry, Notes, Table
+from stampbench.report.tables.entries import busy_note, columns_of, dicts, kept_entry, place_entries
 
 NEVER = "never"
 TEXTS = ("method", "against", "target", "network")
@@ -23,7 +23,8 @@ def break_even_tables(data: Data) -> list[Table]:
     If a method takes R seconds on the reference side and T seconds per target, and the other takes R' and T', the work
     has paid for itself from ⌈(R − R') / (T' − T)⌉ targets on.
     """
-    scope, rows = data.scope, tuple(_rows(data.cells))
+    notes = Notes()
+    scope, rows = data.scope, tuple(_rows(data.cells, notes))
     words = (
         *TEXTS,
         "budget",
@@ -39,6 +40,7 @@ def break_even_tables(data: Data) -> list[Table]:
         f"{scope.setting}. Accuracies differ: see the tables above.",
         columns=columns_of(words, TEXTS),
         rows=rows,
+        notes=notes.texts,
     )
     return [table] if rows else []
 
@@ -48,7 +50,7 @@ def targets_to_break_even(reference: float, saved: float) -> int | None:
     return max(1, math.ceil(reference / saved)) if saved > 0 else None
 
 
-def _rows(cells: pd.DataFrame) -> Iterator[tuple[Entry, ...]]:
+def _rows(cells: pd.DataFrame, notes: Notes) -> Iterator[tuple[Entry, ...]]:
     resources = cells[cells["own_reference_s"] > 0]["resource"].nunique()
     for _, there in groups(cells.dropna(subset="total_s"), [*PLACE, "epochs"]):
         working = there["own_reference_s"] > 0
@@ -56,10 +58,10 @@ def _rows(cells: pd.DataFrame) -> Iterator[tuple[Entry, ...]]:
             equal = (there["resource"] == own["resource"]) & (there["keep"] == own["keep"])
             # A row that removes nothing is compared at every budget.
             for other in dicts(there[~working & (equal | (there["keep"] == 1))]):
-                yield _row(own, other, resources)
+                yield _row(own, other, resources, notes)
 
 
-def _row(own: dict[str, Any], other: dict[str, Any], resources: int) -> tuple[Entry, ...]:
+def _row(own: dict[str, Any], other: dict[str, Any], resources: int, notes: Notes) -> tuple[Entry, ...]:
     reference, saved = own["reference_s"] - other["reference_s"], other["total_s"] - own["total_s"]
     targets = targets_to_break_even(reference, saved)
     return (
@@ -68,6 +70,6 @@ def _row(own: dict[str, Any], other: dict[str, Any], resources: int) -> tuple[En
         *place_entries(own["target"], own["network"], own["width"]),
         kept_entry(own["resource"], own["keep"], resources),
         Entry(f"{reference:.0f}"),
-        Entry(f"{saved:.1f}"),
+        Entry(f"{saved:.1f}", busy_note([own, other], notes)),
         Entry(NEVER if targets is None else str(targets)),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import pandas as pd
@@ -11,6 +11,8 @@ from stampbench.report.data import Scope
 from stampbench.report.model import DASH, Column, Entry, Notes
 from stampbench.report.words import accuracy, fraction, network_label, resource_label
 
+# The yardstick is timed around training; pruning runs right before it. Artefacts were made at other times.
+TIMED = ("prune_s", "train_s", "total_s")
 NOT_MEASURED = "not measured"
 
 
@@ -63,8 +65,16 @@ def measured(cell: dict[str, Any], measure: str, notes: Notes) -> Entry:
     if pd.isna(cell[measure]):
         return Entry(DASH, notes.index(NOT_MEASURED if cell["done"] else cell["outcome"]))
     known, done = cell[f"{measure}_n"], cell["done"]
-    note = notes.index(f"measured for {known} of {done} seeds") if known < done else None
-    return Entry(MEASURES[measure][1](cell, measure), note)
+    said = [f"measured for {known} of {done} seeds"] if known < done else []
+    if measure in TIMED and cell["busy"]:
+        said.append(cell["busy"])
+    return Entry(MEASURES[measure][1](cell, measure), notes.index("; ".join(said)) if said else None)
+
+
+def busy_note(cells: Iterable[dict[str, Any]], notes: Notes) -> int | None:
+    """Return the index of the footnote that the machine was busy during jobs of these cells, or None if it was not."""
+    said = dict.fromkeys(f"{cell['variant']} ({cell['start']}): {cell['busy']}" for cell in cells if cell["busy"])
+    return notes.index("; ".join(said)) if said else None
 
 
 def _percent(cell: dict[str, Any], measure: str) -> str:

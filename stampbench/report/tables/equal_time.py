@@ -46,7 +46,8 @@ def _limits(cells: pd.DataFrame) -> list[int]:
     """Return the seconds to compare at: the powers of two from when the first row has ended to when all have."""
     if cells["total_s"].dropna().empty:
         return []
-    first, last = (math.ceil(math.log2(value)) for value in (cells["total_s"].min(), cells["total_s"].max()))
+    # Less than a millisecond counts as one: a logarithm needs more than zero.
+    first, last = (math.ceil(math.log2(max(value, 1e-3))) for value in (cells["total_s"].min(), cells["total_s"].max()))
     return [2**power for power in range(first, last + 1)]
 
 

@@ -8,8 +8,8 @@ import pandas as pd
 
 from stampbench.report.data import Data, Goal, by_resource
 from stampbench.report.frames import PLACE, ROW, groups
-from stampbench.report.model import DASH, Entry, Table
-from stampbench.report.tables.entries import columns_of, place_entries, row_entries
+from stampbench.report.model import DASH, Entry, Notes, Table
+from stampbench.report.tables.entries import busy_note, columns_of, dicts, place_entries, row_entries
 
 TEXTS = ("target", "network", "method", "start")
 
@@ -21,6 +21,7 @@ def time_to_accuracy_tables(data: Data) -> list[Table]:
         return []
     tables = []
     for resource, name, cells in by_resource(data.compared_cells):
+        notes = Notes()
         table = Table(
             name=scope.name("time-to-accuracy", *name),
             caption=f"Time to accuracy ({scope.suite}, {scope.preset} preset): the least mean seconds on the "
@@ -28,23 +29,26 @@ def time_to_accuracy_tables(data: Data) -> list[Table]:
             f'{goal.in_words(resource)}; "> t" where no schedule does, the longest of which takes t seconds; '
             f"{scope.setting}.",
             columns=columns_of((*TEXTS, "accuracy to reach %", "seconds", "epochs"), TEXTS),
-            rows=tuple(_rows(cells, goal)),
+            rows=tuple(_rows(cells, goal, notes)),
+            notes=notes.texts,
         )
         tables.append(table)
     return [table for table in tables if table.rows]
 
 
-def _rows(cells: pd.DataFrame, goal: Goal) -> Iterator[tuple[Entry, ...]]:
+def _rows(cells: pd.DataFrame, goal: Goal, notes: Notes) -> Iterator[tuple[Entry, ...]]:
     for place, there in groups(cells, PLACE):
         level = goal.accuracy(there)
         if level is not None:
             for row, own in groups(there, ROW):
-                reached = Entry(f"{100 * level:.2f}"), *_seconds_to(own, level)
+                reached = Entry(f"{100 * level:.2f}"), *_seconds_to(own, level, notes)
                 yield (*place_entries(*place), *row_entries(*row), *reached)
 
 
-def _seconds_to(row: pd.DataFrame, level: float) -> tuple[Entry, Entry]:
+def _seconds_to(row: pd.DataFrame, level: float, notes: Notes) -> tuple[Entry, Entry]:
     reaching = row[row["top1"] >= level].sort_values("total_s")
     if reaching.empty:
-        return Entry(f"> {row['total_s'].max():.0f}"), Entry(DASH)
-    return Entry(f"{reaching['total_s'].iloc[0]:.0f}"), Entry(str(reaching["epochs"].iloc[0]))
+        longest = dicts(row.sort_values("total_s").iloc[-1:])
+        return Entry(f"> {row['total_s'].max():.0f}", busy_note(longest, notes)), Entry(DASH)
+    (first,) = dicts(reaching.iloc[:1])
+    return Entry(f"{first['total_s']:.0f}", busy_note([first], notes)), Entry(str(first["epochs"]))

@@ -11,6 +11,7 @@ from stampbench.data import packed
 from stampbench.files import lock
 from stampbench.job import Job
 from stampbench.measure import hardware
+from stampbench.measure.busy import warn_if_busy
 from stampbench.record import Record
 from stampbench.running.executors.base import Executor, missing, workplace_of
 from stampbench.running.progress import Observer
@@ -59,6 +60,7 @@ class Local(Executor):
                     with _whole_device(workplace):
                         record = run_job(job, workplace)
                     store.put(record)
+                    warn_if_busy(record, store.records())
                     observer.job_finished(record)
                     records.append(record)
         return records

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from stampbench.errors import UserError
 from stampbench.job import Job
+from stampbench.measure.busy import warn_if_busy
 from stampbench.measure.provenance import source_digest
 from stampbench.record import Record, Speed
 from stampbench.running.executors.base import missing
@@ -200,6 +201,7 @@ class Scheduler:
 
     def _put(self, order: Order, record: Record) -> None:
         self._store.put(record)
+        warn_if_busy(record, self._store.records())
         self._release(order)
         self._workplace.observer.job_finished(record)
         self._records.append(record)

@@ -30,6 +30,10 @@ OF_ALL_PLACES: tuple[Callable[[Data], Iterator[Sketch]], ...] = (draw_masks,)
 
 def figures_of(data: Data) -> list[Figure]:
     """Return all figures that the data can fill, place by place. Every call draws them again."""
+    import matplotlib
+
     at_places = (sketch for view in views(data) for draw in OF_A_PLACE for sketch in draw(view))
     overall = (sketch for draw in OF_ALL_PLACES for sketch in draw(data))
-    return [saved(sketch) for sketches in (at_places, overall) for sketch in sketches]
+    # Names may hold dollar signs, which mean no formula.
+    with matplotlib.rc_context({"text.parse_math": False}):
+        return [saved(sketch) for sketches in (at_places, overall) for sketch in sketches]
