@@ -4,11 +4,12 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
 from stampbench.statistics import Comparison, Summary, compare, holm, sign_flip, summarise
+from tests.fixtures.examples import examples
 
 VALUES = st.lists(st.floats(-1e6, 1e6, allow_subnormal=False), min_size=2, max_size=20)
 
@@ -38,7 +39,7 @@ SEEDS = st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=3, max_si
 
 
 @given(SEEDS)
-@settings(max_examples=50)
+@examples(50)
 def test_paired_intervals_and_p_are_scipys(pairs: list[tuple[float, float]]) -> None:
     first, second = (np.array(values) for values in zip(*pairs, strict=True))
     if np.std(first - second) < 1e-9:
@@ -54,7 +55,7 @@ def test_paired_intervals_and_p_are_scipys(pairs: list[tuple[float, float]]) -> 
 
 
 @given(st.lists(st.integers(-10_000, 10_000), min_size=2, max_size=7))
-@settings(max_examples=30, deadline=None)
+@examples(30)
 def test_sign_flips_are_scipys_exact_permutation_test(hundredths: list[int]) -> None:
     """On the grid of accuracies in hundredths of a point, where sums are equal or clearly apart."""
     differences = [value / 100 for value in hundredths]
@@ -63,7 +64,7 @@ def test_sign_flips_are_scipys_exact_permutation_test(hundredths: list[int]) -> 
 
 
 @given(st.lists(st.integers(-300, 300), min_size=6, max_size=8), st.integers(0, 100))
-@settings(max_examples=30, deadline=None)
+@examples(30)
 def test_ties_are_those_of_exact_arithmetic(hundredths: list[int], base: int) -> None:
     """Differences of two rounded accuracies are rounded too: whole numbers of hundredths decide what is a tie."""
     signs = list(itertools.product((1, -1), repeat=len(hundredths)))
