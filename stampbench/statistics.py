@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -53,7 +54,8 @@ def compare(first: Mapping[int, float], second: Mapping[int, float]) -> Comparis
     if n < LEAST_FOR_INTERVAL:
         return Comparison(n, statistics.fmean(differences) if n else None, None, None, None)
     half_width, p = student(differences)
-    exact = sign_flip(differences) if LEAST_FOR_SIGN_FLIP <= n <= MOST_FOR_SIGN_FLIP else None
+    size = max(abs(values[seed]) for values in (first, second) for seed in first.keys() & second.keys())
+    exact = sign_flip(differences, size) if LEAST_FOR_SIGN_FLIP <= n <= MOST_FOR_SIGN_FLIP else None
     return Comparison(n, statistics.fmean(differences), half_width, p, exact)
 
 
@@ -96,13 +98,15 @@ def student(differences: Sequence[float]) -> tuple[float, float]:
     return half_width, 2 * _probability_below(-abs(mean) / error, n - 1)
 
 
-def sign_flip(differences: Sequence[float]) -> float:
+def sign_flip(differences: Sequence[float], size: float = 0.0) -> float:
     """Return the two-sided p of the mean under all 2ⁿ sign flips (Fisher 1935), the observed one among them.
 
-    Sums that are equal but for rounding are ties, and count as being as far from zero as the observed one.
+    `size` is that of the largest value that was subtracted. Sums that are equal but for the rounding of such values are
+    ties, and count as being as far from zero as the observed one.
     """
-    # Differences of accuracies in percent carry rounding errors of up to 1e-14 each; 1e-13 of their size covers n ≤ 16.
-    rounding = 1e-13 * math.fsum(map(abs, differences))
+    # A value is off by two roundings (of its share, and as a percentage), a difference by four, either sum by 4 n.
+    largest = max(size, *map(abs, differences))
+    rounding = 8 * len(differences) * sys.float_info.epsilon * largest
     observed = abs(math.fsum(differences))
     sums = (
         abs(math.fsum(s * d for s, d in zip(signs, differences, strict=True))) for signs in _signs(len(differences))

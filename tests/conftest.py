@@ -5,12 +5,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 
-# The same examples at every run; HYPOTHESIS_PROFILE=random draws others.
-settings.register_profile("derandomised", derandomize=True)
-settings.register_profile("random", derandomize=False)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "derandomised"))
+from tests.fixtures import examples
+
+examples.load_profile()
 
 THIRD_PARTY = str(Path(__file__).parent / "third_party")
 sys.path.append(THIRD_PARTY)

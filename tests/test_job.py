@@ -2,12 +2,13 @@ import hashlib
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from stampbench.job import PROTOCOL_VERSION, ArtefactSpec, Job, LearningRates, Protocol, Reference, Start
 from tests.fixtures import factories
+from tests.fixtures.examples import examples
 
 OTHER_VALUES = {
     "train_images": st.integers(1, 10**6),
@@ -85,7 +86,7 @@ def reversed_throughout(value):
     return {name: reversed_throughout(inner) for name, inner in reversed(value.items())}
 
 
-@settings(max_examples=50)
+@examples(50)
 @given(st.dictionaries(words, json_values, max_size=4))
 def test_the_key_does_not_depend_on_the_order_of_options(options):
     assert factories.job(options=options).key == factories.job(options=reversed_throughout(options)).key

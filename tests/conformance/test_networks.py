@@ -5,7 +5,7 @@ import warnings
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stampbench import registry
@@ -18,6 +18,7 @@ from stampbench.pruning.cropped import STEP, cropped_forward
 from stampbench.pruning.groups import channel_groups
 from stampbench.pruning.masks import channel_gates
 from stampbench.registry import Registry
+from tests.fixtures.examples import examples
 from tests.fixtures.strategies import NETWORKS, keeps, lively
 
 SMALL = "small"
@@ -64,7 +65,7 @@ def test_it_is_understood(name):
 
 
 @EVERY
-@settings(max_examples=8, deadline=None)
+@examples(8)
 @given(data=st.data())
 def test_compact_and_gated_outputs_agree_and_costs_are_exact(name, data):
     network = lively(name, seed=data.draw(st.integers(0, 99))).eval()
@@ -104,7 +105,7 @@ def test_dense_costs_equal_fvcores(name, width):
 
 
 @EVERY
-@settings(max_examples=6, deadline=None)
+@examples(6)
 @given(data=st.data())
 def test_cropped_and_gated_passes_agree(name, data):
     """Outputs, gradients of weights and gates, and batch norm's statistics of the kept channels."""

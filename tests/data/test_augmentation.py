@@ -3,18 +3,19 @@ import pytest
 import scipy.stats
 import torch
 import torchvision.transforms.v2.functional as tv
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 from stampbench.data.augmentation import AREA, RATIO, Augmentation, normalise, resize
+from tests.fixtures.examples import examples
 
 
 def random_images(count: int, size: int) -> torch.Tensor:
     return torch.randint(256, (count, 3, size, size), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
 
 
-@settings(deadline=None, max_examples=25)
+@examples(25)
 @given(size=st.sampled_from([16, 32]), flip=st.booleans(), seed=st.integers(0, 2**32))
 def test_each_crop_is_the_numpy_crop_of_its_offset(size, flip, seed):
     augmentation = Augmentation("pad", size, flip)

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from stampbench.errors import BudgetError
@@ -14,6 +14,7 @@ from stampbench.pruning.groups import channel_groups
 from stampbench.pruning.resources.base import Pricing
 from stampbench.pruning.resources.macs import Macs
 from stampbench.pruning.resources.params import Params
+from tests.fixtures.examples import examples
 from tests.fixtures.strategies import NETWORKS
 
 
@@ -34,7 +35,7 @@ def draws(pricing: Pricing, seed: int, ties: bool = False) -> dict[str, torch.Te
 
 @pytest.mark.parametrize("resource", [Macs(), Params()], ids=lambda resource: resource.name)
 @pytest.mark.parametrize("name", NETWORKS)
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(
     seed=st.integers(0, 10_000),
     share=st.floats(0.05, 1.0),
@@ -64,7 +65,7 @@ def test_budgets_are_filled_and_never_exceeded(name, resource, seed, share, roun
 
 
 @given(seed=st.integers(0, 10_000), share=st.floats(0.1, 0.9))
-@settings(max_examples=30, deadline=None)
+@examples(30)
 def test_the_next_channel_in_rank_would_not_fit(seed, share):
     """Brute force: with one channel as unit and no floor in the way, add channels in rank until one exceeds."""
     pricing = PRICINGS["vgg19"]
@@ -147,7 +148,7 @@ def test_fractional_ranks_order_like_the_scores():
     uniform=st.booleans(),
     ties=st.booleans(),
 )
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_weight_masks_keep_exactly_the_best(seed, keep, uniform, ties):
     stream = torch.Generator().manual_seed(seed)
     scores = {

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -12,6 +12,7 @@ from stampbench.networks.initial import build
 from stampbench.pruning.compact import Shrinking, compact, widths_of
 from stampbench.pruning.cost import CostModel
 from stampbench.pruning.groups import channel_groups
+from tests.fixtures.examples import examples
 from tests.fixtures.strategies import NETWORKS, keeps, lively
 
 
@@ -62,7 +63,7 @@ def test_an_emptied_group_is_refused():
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-@settings(max_examples=10, deadline=None)
+@examples(10)
 @given(data=st.data())
 def test_shrinking_in_rounds_ends_where_one_removal_does(name, data):
     network = lively(name, seed=data.draw(st.integers(0, 99)))

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stampbench.methods.stamp.relaxation import PricedThreshold, SoftCost, logistic_noise, relaxed_mask, soft_mask
@@ -12,6 +12,7 @@ from stampbench.pruning.allocate import allocate
 from stampbench.pruning.cost import CostModel
 from stampbench.pruning.groups import channel_groups
 from stampbench.pruning.resources.base import Pricing
+from tests.fixtures.examples import examples
 from tests.fixtures.strategies import NETWORKS, lively
 
 MODELS = {}
@@ -31,7 +32,7 @@ def draws(pricing: Pricing, seed: int) -> torch.Tensor:
 
 @pytest.mark.parametrize("name", NETWORKS)
 @given(seed=st.integers(0, 1000))
-@settings(max_examples=20, deadline=None)
+@examples(20)
 def test_soft_macs_of_whole_widths_are_the_closed_forms(name, seed):
     pricing = pricing_of(name)
     soft = SoftCost.of(pricing)
