@@ -54,8 +54,20 @@ def benchmarks(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none")
+def properties(session: nox.Session) -> None:
+    """Run the property tests on ten times as many examples, others at every run; what repeats a failure is printed."""
+    session.env["HYPOTHESIS_PROFILE"] = "random"
+    python(session, "-m", "pytest", "-m", "hypothesis", "--durations", "10", *session.posargs)
+
+
+@nox.session(venv_backend="none")
 def soak(session: nox.Session) -> None:
-    """Kill runs of the demo suite at random for half an hour; arguments after `--`: `--kills 50 --seed 0 --gap 20`."""
+    """Try a hundred times as many bad inputs, then kill runs of the demo suite at random for half an hour.
+
+    Arguments after `--` go to the kills: `--kills 50 --seed 0 --gap 20`.
+    """
+    session.env["HYPOTHESIS_PROFILE"] = "soak"
+    python(session, "-m", "pytest", "tests/gauntlet")
     python(session, "-m", "tests.soak", *session.posargs)
 
 

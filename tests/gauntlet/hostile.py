@@ -34,7 +34,7 @@ VALUES: list[Any] = [
     *("😀", Raw('"\\ud800"'), "@all", "dense", "cifar10", "a|b", "a,b;c\r\n"),
     *([], {}, [[]], [None], {"": {}}, {"name": "x"}, [0] * 1000, Raw("[" * 500 + "]" * 500), Raw("{}" * 3)),
 ]
-# A slash could begin a path, and whoever runs the tests may be allowed to write anywhere: /proc alone refuses everybody.
+# A slash could begin a path, and whoever runs the tests may be allowed to write anywhere: /proc alone refuses all.
 TEXT = st.text(st.characters(exclude_characters="/"), max_size=20)
 ANY = st.sampled_from(VALUES) | TEXT | st.integers() | st.floats()
 Path = tuple[str | int, ...]
