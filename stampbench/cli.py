@@ -1,7 +1,7 @@
 """The command line: `python -m stampbench`.
 
-Exit codes: 0 for success, 1 if jobs or a gate failed, 2 for wrong usage or missing data, 130 after Ctrl-C, 143 after
-SIGTERM.
+Exit codes: 0 for success, 1 if jobs or a gate failed, 2 for wrong usage, missing data or output that cannot be written,
+129 after a hang-up, 130 after Ctrl-C, 141 if the reader of the output has gone (but `run` goes on), 143 after SIGTERM.
 Nothing heavy is imported before a command needs it.
 """
 
@@ -21,6 +21,7 @@ import typer
 from stampbench import __version__
 from stampbench.errors import UserError
 from stampbench.listing import LISTINGS, Listable
+from stampbench.output import is_no_product, outlets
 
 if TYPE_CHECKING:
     from stampbench.data.packed import Status
@@ -70,11 +71,12 @@ def options(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command and exit with its code."""
-    try:
-        app(args=None if arguments is None else list(arguments), prog_name="stampbench")
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    with outlets():
+        try:
+            app(args=None if arguments is None else list(arguments), prog_name="stampbench")
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(2)
 
 
 @app.command()

@@ -11,7 +11,7 @@ import torch
 from stampbench.data.catalogue import CustomDataset
 from stampbench.record import Speed
 from stampbench.running.artefacts import Artefacts
-from stampbench.running.progress import Observer
+from stampbench.running.progress import Observer, Unfailing
 
 
 class Speeds(Protocol):
@@ -30,7 +30,8 @@ class Speeds(Protocol):
 class Workplace:
     """The surroundings of jobs: known speeds, artefacts, the user's own datasets, a device and an observer.
 
-    `executor` is the name of what runs them; `exclusive` says whether a job has the machine to itself.
+    `executor` is the name of what runs them; `exclusive` says whether a job has the machine to itself. What the
+    observer raises reaches no job; see `Unfailing`.
     """
 
     speeds: Speeds
@@ -40,6 +41,10 @@ class Workplace:
     observer: Observer
     executor: str
     exclusive: bool = True
+
+    def __post_init__(self) -> None:
+        """Keep the observer's errors from the jobs."""
+        object.__setattr__(self, "observer", Unfailing(self.observer))
 
     def reporter(self, label: str, epochs: int) -> Callable[[int, float, float], None]:
         """Return a function that reports an epoch, its loss and its accuracy on validation under that label."""
