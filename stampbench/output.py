@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any, TextIO, cast
 
 READER_GONE, NOT_WRITTEN = 128 + 13, 2
@@ -16,14 +17,14 @@ READER_GONE, NOT_WRITTEN = 128 + 13, 2
 class Outlet:
     """A text stream that never fails: once it cannot be written, it says so, and then it swallows what comes.
 
-    `error` is the first error of writing. `is_product` says whether the command exists for what it prints.
+    `error` is the first error of writing. `is_primary` says whether the command exists for what it prints.
     """
 
     def __init__(self, stream: TextIO, name: str) -> None:
         """Print to that stream; what its encoding lacks is printed as an escape, such as \\xd7."""
         self._stream, self._name = stream, name
         self.error: OSError | None = None
-        self.is_product = name == "output"
+        self.is_primary = name == "output"
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
@@ -51,7 +52,7 @@ class Outlet:
     @property
     def code(self) -> int:
         """The exit code of a command that did its work but could not print it; 0 if nothing was lost."""
-        if self.error is None or not self.is_product:
+        if self.error is None or not self.is_primary:
             return 0
         return READER_GONE if self.error.errno == errno.EPIPE else NOT_WRITTEN
 
@@ -63,7 +64,10 @@ class Outlet:
             os.dup2(sink, self._stream.fileno())
             os.close(sink)
         if self._name == "output" and error.errno != errno.EPIPE:
-            print(f"the standard output cannot be written ({error.strerror}); the command goes on without it", file=sys.stderr)
+            print(
+                f"the standard output cannot be written ({error.strerror}); the command goes on without it",
+                file=sys.stderr,
+            )
 
 
 @contextmanager
@@ -86,10 +90,10 @@ def outlets() -> Iterator[None]:
         sys.stdout, sys.stderr = before
 
 
-def is_no_product() -> None:
+def printing_is_secondary() -> None:
     """Say that the command exists for something else than what it prints: losing that must not change its exit code."""
     if isinstance(sys.stdout, Outlet):
-        sys.stdout.is_product = False
+        sys.stdout.is_primary = False
 
 
 def _open_what_is_closed() -> None:
@@ -101,4 +105,4 @@ def _open_what_is_closed() -> None:
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 (it lasts as long as the process)
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))
