@@ -1,7 +1,7 @@
 """The command line: `python -m stampbench`.
 
-Exit codes: 0 for success, 1 if jobs or a gate failed, 2 for wrong usage or missing data, 130 after Ctrl-C, 143 after
-SIGTERM.
+Exit codes: 0 for success, 1 if jobs or a gate failed, 2 for wrong usage, missing data or output that cannot be written,
+129 after a hang-up, 130 after Ctrl-C, 141 if the reader of the output has gone (but `run` goes on), 143 after SIGTERM.
 Nothing heavy is imported before a command needs it.
 """
 
@@ -21,6 +21,7 @@ import typer
 from stampbench import __version__
 from stampbench.errors import UserError
 from stampbench.listing import LISTINGS, Listable
+from stampbench.output import printing_is_secondary, outlets
 
 if TYPE_CHECKING:
     from stampbench.data.packed import Status
@@ -70,11 +71,12 @@ def options(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command and exit with its code."""
-    try:
-        app(args=None if arguments is None else list(arguments), prog_name="stampbench")
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    with outlets():
+        try:
+            app(args=None if arguments is None else list(arguments), prog_name="stampbench")
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(2)
 
 
 @app.command()
@@ -96,22 +98,30 @@ def run(
 ) -> None:
     """Run the missing jobs of a suite. If the command is stopped, the same command resumes where it stopped."""
     from stampbench.running.campaign import Campaign, selected
-    from stampbench.running.executors.base import executor_of
+    from stampbench.running.executors.base import executor_of, missing, tidy
     from stampbench.running.progress import progress_for
     from stampbench.store import Store
 
+    printing_is_secondary()
     chosen, store = executor_of(executor, executor_options or []), Store(results)
     campaign = Campaign(suite, preset, store, chosen.cuda)
     jobs = selected(campaign.jobs, methods=method, targets=target, seeds=seed)
     store.mend()
+    tidy(store)
     print(campaign.announcement(jobs, retry), flush=True)
     with _stoppable(), progress_for(sys.stdout) as observer:
         chosen.run(jobs, campaign.suite, store, observer, retry, campaign.estimate(jobs, retry).seconds)
     unsound = campaign.without_result(jobs)
     for record in unsound:
         print(f"{record.status}: {record.job.label}: {record.reason}", file=sys.stderr)
+    left = missing(jobs, store, retry=False)
+    for job in left:
+        print(f"missing: {job.label}: executor {executor!r} left no record of it", file=sys.stderr)
     if failed := [record for record in unsound if record.status != "skipped"]:
         print(f"{len(failed)} of {len(jobs)} jobs have no result; --retry runs them again", file=sys.stderr)
+    if left:
+        print(f"{len(left)} of {len(jobs)} jobs have no record; the same command runs them", file=sys.stderr)
+    if failed or left:
         raise typer.Exit(1)
 
 
@@ -330,12 +340,16 @@ def _show(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
 
 @contextmanager
 def _stoppable() -> Iterator[None]:
-    """Exit with 130 on Ctrl-C and with 143 on SIGTERM, and say that the same command resumes."""
+    """Exit with 130 on Ctrl-C, 143 on SIGTERM and 129 on a hang-up, and say that the same command resumes."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise SystemExit(128 + number)
 
-    before = signal.signal(signal.SIGTERM, stop)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    for number, handler in before.items():
+        # A run under nohup ignores hang-ups.
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, stop)
     try:
         yield
     except KeyboardInterrupt:
@@ -345,4 +359,5 @@ def _stoppable() -> Iterator[None]:
         print("stopped; resume with the same command", file=sys.stderr)
         raise
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

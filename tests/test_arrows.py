@@ -21,7 +21,7 @@ ROOMS = (
     ("report.variants",),
     ("running", "regress"),
     ("report",),
-    ("listing", "cli", "__main__"),
+    ("listing", "output", "cli", "__main__"),
 )
 # Methods know the contract and the harness's tools, and nothing that runs them or reads what came out.
 LENT_TO_METHODS = ("contract", "job", "registry", "errors", "data", "networks", "pruning", "training", "methods")

@@ -88,12 +88,18 @@ class Status:
 
 
 def cache_root() -> Path:
-    """Return the folder for everything that can be made again: `STAMPBENCH_CACHE`, or the user's cache folder."""
+    """Return the folder for everything that can be made again: `STAMPBENCH_CACHE`, or the user's cache folder.
+
+    Raises `DataError` where the user has no home folder.
+    """
     if chosen := os.environ.get("STAMPBENCH_CACHE"):
         return Path(chosen)
     import platformdirs
 
-    return Path(platformdirs.user_cache_dir("stampbench"))
+    try:
+        return Path(platformdirs.user_cache_dir("stampbench"))
+    except RuntimeError as error:
+        raise DataError("this user has no home folder for a cache; set STAMPBENCH_CACHE to a folder") from error
 
 
 def load(name: str, custom: Mapping[str, CustomDataset] | None = None) -> PackedDataset:

@@ -6,7 +6,6 @@ import hashlib
 import os
 import shutil
 import tarfile
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ from stampbench.data import catalogue, packed
 from stampbench.data.catalogue import CustomDataset
 from stampbench.data.split import drawn_rows
 from stampbench.errors import UserError
+from stampbench.files import temporary_folder
 from stampbench.job import Job
 from stampbench.reading import state_of
 from stampbench.running.artefacts import Artefacts
@@ -71,15 +71,14 @@ def pack(
     if os.path.lexists(out):
         raise UserError(f"{out} exists already; name a new folder, or remove it")
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=out.parent, prefix=".packing-") as name:
-            tree, parts = Path(name) / "tree", Path(name) / "parts"
+        with temporary_folder(out.parent, ".packing-") as folder:
+            tree, parts = folder / "tree", folder / "parts"
             tree.mkdir()
             shutil.copy(suite_file, tree)
             for dataset, rows in needs.rows.items():
                 packed.write_part(dataset, rows.nonzero().flatten(), tree / CACHE, custom)
-            for folder in needs.folders:
-                shutil.copytree(folder, tree / CACHE / "artefacts" / folder.name)
+            for artefact in needs.folders:
+                shutil.copytree(artefact, tree / CACHE / "artefacts" / artefact.name)
             if most_mib is not None:
                 _split(tree, parts, most_mib * 2**20)
             whole = tree if most_mib is None else parts

@@ -10,6 +10,7 @@ from stampbench.data import catalogue, packed
 from stampbench.data.catalogue import CustomDataset
 from stampbench.data.split import make_task
 from stampbench.errors import DataError
+from stampbench.files import room
 from stampbench.job import Job
 from stampbench.measure.phases import PhaseClock
 from stampbench.measure.provenance import provenance
@@ -86,6 +87,26 @@ def _make(
 ) -> Artefact:
     label = f"{spec.kind} {spec.network} × {spec.width:g} on {spec.dataset}, seed {spec.seed}"
     workplace.observer.artefact_started(label)
+    with room(workplace.artefacts.cache, _bytes_of(job, workplace)):
+        made = _made(spec, job, method, artefacts, workplace, label)
+    workplace.observer.artefact_finished(label)
+    return made
+
+
+def _bytes_of(job: Job, workplace: Workplace) -> int:
+    """Return the bytes that an artefact of the job takes at most: its tensors, and a checkpoint with its momentum."""
+    network, _ = checked(job.network, job.width, catalogue.resolve(job.target, workplace.custom).input_size)
+    return 2**20 + 4 * sum(int(tensor.nbytes) for tensor in network.state_dict().values())
+
+
+def _made(
+    spec: ArtefactSpec,
+    job: Job,
+    method: Method,
+    artefacts: Mapping[str, Artefact],
+    workplace: Workplace,
+    label: str,
+) -> Artefact:
     values, dataset = spec.settings, catalogue.resolve(spec.dataset, workplace.custom)
     # A job draws its target's split by its artefact seed, so nothing here has seen its validation images.
     task, _ = make_task(
@@ -97,15 +118,7 @@ def _make(
         workplace.device,
     )
     if spec.kind == pretraining.KIND:
-        made = pretraining.pretrain(
-            spec,
-            task,
-            dataset,
-            workplace.device,
-            workplace.reporter(label, int(values["epochs"])),
-        )
-    else:
-        context = context_of(job, dataset, spec.seed, PhaseClock(workplace.device), workplace, spec.digest)
-        made = method.prepare(spec, task, artefacts, context)
-    workplace.observer.artefact_finished(label)
-    return made
+        report = workplace.reporter(label, int(values["epochs"]))
+        return pretraining.pretrain(spec, task, dataset, workplace.device, report)
+    context = context_of(job, dataset, spec.seed, PhaseClock(workplace.device), workplace, spec.digest)
+    return method.prepare(spec, task, artefacts, context)

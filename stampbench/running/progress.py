@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
+from abc import abstractmethod
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Protocol, Self, TextIO
@@ -14,6 +16,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from stampbench.job import Job
 from stampbench.record import Record
+
+_LOG = logging.getLogger("stampbench")
 
 
 class Observer(Protocol):
@@ -80,6 +84,58 @@ class SilentProgress(AbstractContextManager["SilentProgress"]):
 
     def note(self, message: str) -> None:
         """See `Observer`."""
+
+
+class Forwarding:
+    """An observer that passes on what it is told, as a name and arguments."""
+
+    @abstractmethod
+    def send(self, name: str, *arguments: object) -> None:
+        """Pass on that the observer's function of that name was called with these arguments."""
+
+    def suite_started(self, jobs: int, done: int, seconds_left: float | None) -> None:
+        """See `Observer`."""
+        self.send("suite_started", jobs, done, seconds_left)
+
+    def job_started(self, job: Job) -> None:
+        """See `Observer`."""
+        self.send("job_started", job)
+
+    def artefact_started(self, label: str) -> None:
+        """See `Observer`."""
+        self.send("artefact_started", label)
+
+    def artefact_finished(self, label: str) -> None:
+        """See `Observer`."""
+        self.send("artefact_finished", label)
+
+    def epoch(self, label: str, epoch: int, epochs: int, loss: float, accuracy: float) -> None:
+        """See `Observer`."""
+        self.send("epoch", label, epoch, epochs, loss, accuracy)
+
+    def job_finished(self, record: Record) -> None:
+        """See `Observer`."""
+        self.send("job_finished", record)
+
+    def note(self, message: str) -> None:
+        """See `Observer`."""
+        self.send("note", message)
+
+
+class Unfailing(Forwarding):
+    """An observer that tells another one everything, until that one fails: no job may fail because of its display."""
+
+    def __init__(self, observer: Observer) -> None:
+        """Tell `observer`."""
+        self._observer: Observer = observer
+
+    def send(self, name: str, *arguments: object) -> None:
+        """Tell the observer; if it fails, log that once, and tell it nothing more."""
+        try:
+            getattr(self._observer, name)(*arguments)
+        except Exception as error:  # whatever a display raises: the jobs go on
+            self._observer = SilentProgress()
+            _LOG.warning("the display failed (%s: %s); the jobs go on without it", type(error).__name__, error)
 
 
 class PlainProgress(SilentProgress):

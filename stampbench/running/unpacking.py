@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import tarfile
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from pydantic import ValidationError
 
 from stampbench.data.packed import Manifest
 from stampbench.errors import UserError
-from stampbench.files import whole_folder, write_atomically
+from stampbench.files import temporary_folder, whole_folder, write_atomically
 from stampbench.reading import read
 from stampbench.running.offline import CACHE, PART, SUMS, sum_of
 
@@ -83,17 +82,16 @@ def _tree(source: Path, cache: Path) -> Iterator[Path]:
     if not parts:
         yield source
         return
-    cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache, prefix=".unpacking-") as name:
+    with temporary_folder(cache, ".unpacking-") as folder:
         try:
             with tarfile.open(fileobj=_Joined(parts), mode="r|") as tar:  # type: ignore[call-overload]
-                tar.extractall(name, filter=lambda entry, folder: _plain(source, entry, folder))
+                tar.extractall(folder, filter=lambda entry, place: _plain(source, entry, place))
         except tarfile.TarError as error:
             raise _refused(source, str(error)) from error
         except OSError as error:
             remedy = "free some space or allow writing there"
             raise UserError(f"{source} cannot be unpacked in {cache}: {error}; {remedy}") from error
-        yield Path(name)
+        yield folder
 
 
 class _Joined:

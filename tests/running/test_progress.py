@@ -78,6 +78,34 @@ def test_silence_prints_nothing_where_lines_would(capsys):
     assert capsys.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize("failing", ["suite_started", "job_started", "epoch", "job_finished", "note"])
+def test_an_observer_that_fails_is_told_nothing_more_and_that_is_said_once(monkeypatch, caplog, failing):
+    stream = io.StringIO()
+    observer = progress.PlainProgress(stream)
+
+    def fail(*arguments):
+        stream.write("failing here\n")
+        raise BrokenPipeError("nobody reads")
+
+    monkeypatch.setattr(observer, failing, fail)
+    tell(progress.Unfailing(observer))
+    tell(progress.Unfailing(progress.SilentProgress()))
+    assert stream.getvalue().splitlines()[-1] == "failing here" and stream.getvalue().count("failing") == 1
+    assert [record.getMessage() for record in caplog.records] == [
+        "the display failed (BrokenPipeError: nobody reads); the jobs go on without it"
+    ]
+
+
+def test_ctrl_c_in_an_observer_is_still_ctrl_c(monkeypatch):
+    def interrupt(message):
+        raise KeyboardInterrupt
+
+    observer = progress.SilentProgress()
+    monkeypatch.setattr(observer, "note", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        progress.Unfailing(observer).note("x")
+
+
 def test_time_left_is_the_estimate_then_the_pace(monkeypatch):
     now = [100.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])

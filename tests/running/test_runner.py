@@ -9,17 +9,20 @@ from statistics import median
 import pytest
 import torch
 
-from stampbench import registry
+from stampbench import files, registry
 from stampbench.contract import Budget, Start
+from stampbench.data import packed
 from stampbench.errors import DataError, UserError
 from stampbench.job import Job, LearningRates, Protocol, Reference
 from stampbench.running import runner
 from stampbench.running.artefacts import Artefacts
+from stampbench.running.executors.base import tidy
 from stampbench.running.executors.local import Local
 from stampbench.running.progress import SilentProgress
 from stampbench.running.runner import run
 from stampbench.running.workplace import Workplace
 from stampbench.store import Store
+from tests.fixtures import factories
 from tests.fixtures.quickly import quicken
 from tests.fixtures.tiny import JOBS, TINY
 from tests.fixtures.toy_methods import TARGETS
@@ -152,6 +155,95 @@ def test_a_full_disk_stops_the_run_and_loses_no_record(pool, tmp_path, monkeypat
     with pytest.raises(UserError, match="No space left on device; free some space"):
         Local().run(JOBS, TINY, store, SilentProgress())
     assert [r.status for r in store.records()] == ["done", "done"]
+
+
+def test_a_disk_without_room_for_a_record_stops_the_run_before_its_first_job(tmp_path, monkeypatch):
+    def full(handle: int, start: int, size: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("stampbench.running.executors.local.run_job", lambda *_: pytest.fail("a job ran"))
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(UserError, match=r"where 1 MiB are needed, cannot be written: No space left"):
+        Local().run(JOBS, TINY, Store(tmp_path), SilentProgress())
+
+
+def test_a_disk_without_room_for_an_artefact_stops_the_run_before_it_is_trained(pool, tmp_path, monkeypatch):
+    """The room is that of the network's tensors, as they were once saved, four times."""
+    allocate, asked = os.posix_fallocate, []
+
+    def full(handle: int, start: int, size: int) -> None:
+        asked.append(size)
+        if size > 2**20:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        allocate(handle, start, size)
+
+    monkeypatch.setattr(runner.pretraining, "pretrain", lambda *_: pytest.fail("a network was trained"))
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    job = next(job for job in JOBS if job.start is Start.REFERENCE)
+    with pytest.raises(UserError, match=r"cached-artefacts, where \d+ MiB are needed"):
+        run(job, workplace(tmp_path))
+    digest = pool[1][job.key].artefacts[0].digest
+    saved = max(path.stat().st_size for path in (packed.cache_root() / "artefacts" / digest).iterdir())
+    assert asked == [pytest.approx(4 * saved + 2**20, rel=0.1)]
+
+
+def test_a_disk_that_fills_up_in_a_job_has_room_for_its_record(pool, tmp_path, monkeypatch):
+    """A disk of 1.5 MiB, on which the job leaves nothing but what was held."""
+    held = []
+    real = files._allocate
+
+    def allocate(handle: int, size: int) -> None:
+        held.append(handle)
+        real(handle, size)
+
+    def fill(job, _workplace):
+        os.fstat(held[-1])
+        return pool[1][job.key]
+
+    def put(store, record):
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(held[-1])
+        real_put(store, record)
+
+    real_put = Store.put
+    monkeypatch.setattr(files, "_allocate", allocate)
+    monkeypatch.setattr("stampbench.running.executors.local.run_job", fill)
+    monkeypatch.setattr(Store, "put", put)
+    assert len(Local().run(JOBS[:3], TINY, Store(tmp_path), SilentProgress())) == len(held) == 3
+
+
+def test_a_record_that_the_pool_refuses_is_kept_and_taken_over(pool, tmp_path, monkeypatch):
+    """The folder of records becomes a file while the job runs."""
+    monkeypatch.setenv("STAMPBENCH_CACHE", str(tmp_path / "cache"))
+    results, speed = tmp_path / "results", factories.speed("5" * 16)
+    record = factories.record(JOBS[0], speed=speed.key)
+
+    def spoil(job, workplace):
+        workplace.speeds.put_speed(speed)
+        (results / "records").write_text("in the way")
+        return record
+
+    monkeypatch.setattr("stampbench.running.executors.local.run_job", spoil)
+    with pytest.raises(UserError, match=r"records.*cannot be written.*The finished job is not lost"):
+        Local().run(JOBS[:1], TINY, Store(results), SilentProgress())
+    (results / "records").unlink()
+    tidy(Store(tmp_path / "other"))
+    assert not list(Store(tmp_path / "other").records())
+    tidy(Store(results))
+    assert list(Store(results).records()) == [record] and Store(results).speed(speed.key) == speed
+    assert list((tmp_path / "cache" / "unsaved").iterdir()) == []
+
+
+@pytest.mark.parametrize("failing", ["suite_started", "job_started", "epoch", "job_finished"])
+def test_an_observer_that_fails_fails_no_job(tmp_path, monkeypatch, failing):
+    quicken(monkeypatch.setattr)
+
+    def fail(*arguments):
+        raise BrokenPipeError
+
+    observer = SilentProgress()
+    monkeypatch.setattr(observer, failing, fail)
+    assert [r.status for r in Local().run(JOBS[:1], TINY, Store(tmp_path), observer)] == ["done"]
 
 
 def test_jobs_that_another_process_is_at_come_last(pool, tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
@@ -12,13 +13,19 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from stampbench import registry
 from stampbench.data import packed
 from stampbench.errors import UserError
+from stampbench.files import sweep
 from stampbench.job import Job
-from stampbench.record import Record
+from stampbench.measure.busy import warn_if_busy
+from stampbench.record import Record, Speed
 from stampbench.running.artefacts import Artefacts
 from stampbench.running.progress import Observer
 from stampbench.running.workplace import Workplace
+from stampbench.seeding import digest_of_json
 from stampbench.store import Store
 from stampbench.suite import Suite, mistakes
+
+# What a job's record and speed take at most, with a margin.
+RECORD_BYTES = 2**20
 
 
 class Executor(BaseModel, ABC):
@@ -76,6 +83,52 @@ def missing(jobs: Sequence[Job], store: Store, retry: bool) -> list[Job]:
     """Return the jobs that have no record and, with `retry`, also those whose record is not "done"."""
     found = store.of(jobs)
     return [job for job in jobs if job.key not in found or (retry and found[job.key].status != "done")]
+
+
+def keep(record: Record, speeds: Iterable[Speed], store: Store) -> None:
+    """Store what a job made, and warn if the machine was busy meanwhile.
+
+    Where the pool refuses it, keep it in the cache and raise a `UserError` that says so.
+    """
+    try:
+        _put(record, speeds, store)
+        warn_if_busy(record, store.records())
+    except UserError as error:
+        refuge = _refuge(store)
+        try:
+            _put(record, speeds, refuge)
+        except UserError:
+            raise error from None
+        raise UserError(f"{error}. The finished job is not lost: that command takes it from {refuge.root}") from error
+
+
+def tidy(store: Store) -> None:
+    """Take over what an earlier run could not store, and remove the temporary files that killed runs left."""
+    refuge = _refuge(store)
+    for record in refuge.records():
+        speeds = [speed for speed in [refuge.speed(record.speed or "")] if speed is not None]
+        _put(record, speeds, store)
+    shutil.rmtree(refuge.root, ignore_errors=True)
+    for name in ("records", "speed"):
+        sweep(store.root / name)
+    tidy_cache()
+
+
+def tidy_cache() -> None:
+    """Remove the temporary files that killed processes left in this machine's cache."""
+    for name in ("", "data", "artefacts", "artefacts/checkpoints"):
+        sweep(packed.cache_root() / name)
+
+
+def _put(record: Record, speeds: Iterable[Speed], store: Store) -> None:
+    for speed in speeds:
+        store.put_speed(speed)
+    store.put(record)
+
+
+def _refuge(store: Store) -> Store:
+    """Return the place in the cache for what that pool refuses."""
+    return Store(packed.cache_root() / "unsaved" / digest_of_json(str(store.root.resolve())))
 
 
 def workplace_of(suite: Suite, store: Store, observer: Observer, executor: Executor) -> Workplace:

@@ -6,17 +6,17 @@ import os
 import platform
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 from stampbench.data import packed
-from stampbench.files import lock
+from stampbench.files import lock, room
 from stampbench.job import Job
 from stampbench.measure import hardware
-from stampbench.measure.busy import warn_if_busy
 from stampbench.record import Record
-from stampbench.running.executors.base import Executor, missing, workplace_of
+from stampbench.running.executors.base import RECORD_BYTES, Executor, keep, missing, workplace_of
 from stampbench.running.progress import Observer
 from stampbench.running.runner import run as run_job
-from stampbench.running.workplace import Workplace
+from stampbench.running.workplace import NewSpeeds, Workplace
 from stampbench.store import Store
 from stampbench.suite import Suite
 
@@ -43,8 +43,10 @@ class Local(Executor):
     ) -> list[Record]:
         """Run the missing jobs; see `Executor`. Jobs that another process is running are checked again at the end."""
         waiting = missing(jobs, store, retry)
+        speeds = NewSpeeds(store.has_speed)
+        workplace = replace(workplace_of(suite, store, observer, self), speeds=speeds)
+        observer = workplace.observer
         observer.suite_started(len(jobs), len(jobs) - len(waiting), seconds_left)
-        workplace = workplace_of(suite, store, observer, self)
         records = []
         for wait in (False, True):
             for job in list(waiting):
@@ -57,10 +59,9 @@ class Local(Executor):
                         observer.job_finished(store.of([job])[job.key])
                         continue
                     observer.job_started(job)
-                    with _whole_device(workplace):
+                    with room(store.root, RECORD_BYTES), _whole_device(workplace):
                         record = run_job(job, workplace)
-                    store.put(record)
-                    warn_if_busy(record, store.records())
+                    keep(record, speeds.take(), store)
                     observer.job_finished(record)
                     records.append(record)
         return records

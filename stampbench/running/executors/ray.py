@@ -21,7 +21,7 @@ from stampbench.record import Record
 from stampbench.running.executors.base import Executor, missing, workplace_of
 from stampbench.running.executors.scheduler import Death, Scheduler
 from stampbench.running.executors.worker import Files, Order, Outcome, WorkerSettings, work
-from stampbench.running.progress import Observer, SilentProgress
+from stampbench.running.progress import Forwarding, Observer
 from stampbench.store import Store
 from stampbench.suite import Suite
 
@@ -60,10 +60,11 @@ class Ray(Executor):
     ) -> list[Record]:
         """Run the missing jobs; see `Executor` and `Scheduler.run`. Raises `UserError` also if Ray is not installed."""
         waiting = missing(jobs, store, retry)
-        observer.suite_started(len(jobs), len(jobs) - len(waiting), seconds_left)
         workplace = workplace_of(suite, store, observer, self)
+        workplace.observer.suite_started(len(jobs), len(jobs) - len(waiting), seconds_left)
         with connected(self.address) as ray:
-            return Scheduler(RayCluster(ray, self.gpus_per_job, observer), workplace, store, retry).run(waiting)
+            cluster = RayCluster(ray, self.gpus_per_job, workplace.observer)
+            return Scheduler(cluster, workplace, store, retry).run(waiting)
 
 
 class RayCluster:
@@ -149,23 +150,14 @@ class _Mailbox:
         return taken
 
 
-class _Post(SilentProgress):
-    """An observer that writes the names and arguments of its calls to the mailbox, and waits for no answer."""
+class _Post(Forwarding):
+    """An observer that puts what it is told into the mailbox, and waits for no answer."""
 
     def __init__(self, mailbox: Any) -> None:
         self._mailbox = mailbox
 
-    def artefact_started(self, label: str) -> None:
-        self._mailbox.put.remote("artefact_started", label)
-
-    def artefact_finished(self, label: str) -> None:
-        self._mailbox.put.remote("artefact_finished", label)
-
-    def epoch(self, label: str, epoch: int, epochs: int, loss: float, accuracy: float) -> None:
-        self._mailbox.put.remote("epoch", label, epoch, epochs, loss, accuracy)
-
-    def note(self, message: str) -> None:
-        self._mailbox.put.remote("note", message)
+    def send(self, name: str, *arguments: object) -> None:
+        self._mailbox.put.remote(name, *arguments)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ Only this process touches the pool of records. Workers send back what they made,
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -12,11 +13,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from stampbench.errors import UserError
+from stampbench.files import room
 from stampbench.job import Job
-from stampbench.measure.busy import warn_if_busy
 from stampbench.measure.provenance import source_digest
 from stampbench.record import Record, Speed
-from stampbench.running.executors.base import missing
+from stampbench.running.executors.base import RECORD_BYTES, keep, missing
 from stampbench.running.executors.drain import Drain, draining
 from stampbench.running.executors.worker import Files, Order, Outcome, WorkerSettings, files_of
 from stampbench.running.preparing import method_of, needed_artefacts
@@ -26,6 +27,7 @@ from stampbench.store import Store
 
 # An order is given up when it has cost this many workers their lives.
 DEATHS = 4
+HELD_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -66,9 +68,12 @@ class Scheduler:
     def __init__(self, cluster: Cluster, workplace: Workplace, store: Store, retry: bool) -> None:
         self._cluster, self._workplace, self._store, self._retry = cluster, workplace, store, retry
         self._waiting: list[Order] = []
+        # The jobs that other processes are running.
+        self._held: list[Job] = []
         self._in_flight = 0
         self._shared: set[str] = set()
         self._claims: dict[str, ExitStack] = {}
+        self._rooms: dict[str, ExitStack] = {}
         self._deaths: Counter[str] = Counter()
         self._records: list[Record] = []
 
@@ -76,6 +81,7 @@ class Scheduler:
         """Run the jobs and return their records.
 
         After the first Ctrl-C, the jobs in flight end and no more start; `KeyboardInterrupt` is raised if any is left.
+        Jobs that other processes are running are awaited: they run here if the others give them up.
         Raises `UserError` if no machine has room for a job, and if a worker refuses an order.
         """
         self._waiting = self._orders(jobs)
@@ -83,15 +89,16 @@ class Scheduler:
             with draining(self._workplace.observer.note) as drain:
                 self._work_off(drain)
         finally:
-            for claim in self._claims.values():
-                claim.close()
-        if self._waiting:
+            for stack in [*self._rooms.values(), *self._claims.values()]:
+                stack.close()
+        if self._waiting or self._held:
             raise KeyboardInterrupt
         return self._records
 
     def _work_off(self, drain: Drain) -> None:
-        while self._in_flight or (self._waiting and not drain.asked):
+        while self._in_flight or ((self._waiting or self._held) and not drain.asked):
             if not drain.asked:
+                self._look_at_held()
                 self._submit_what_fits()
             for order, end in self._cluster.collect():
                 self._in_flight -= 1
@@ -131,12 +138,34 @@ class Scheduler:
                 self._cluster.submit(order, self._settings())
                 self._in_flight += 1
 
+    def _look_at_held(self) -> None:
+        """Once nothing else is left to do, order what other processes have given up."""
+        if self._waiting or self._in_flight or not self._held:
+            return
+        time.sleep(HELD_SECONDS)
+        held, self._held = self._held, []
+        for job in held:
+            with self._store.claim(job.key, wait=False) as free:
+                if not free:
+                    self._held.append(job)
+                elif missing([job], self._store, self._retry):
+                    self._waiting += self._orders([job])
+                else:
+                    self._workplace.observer.job_finished(self._store.of([job])[job.key])
+
     def _slots(self) -> int:
         """Return how many orders may be in flight. Raises `UserError` if there is no room and no order is in flight."""
         if not self._waiting:
             return 0
         job = self._waiting[0].job
-        slots = self._cluster.slots(job)
+        try:
+            with room(self._store.root, RECORD_BYTES):
+                slots = self._cluster.slots(job)
+        except UserError:
+            # The jobs in flight have their room, and may end.
+            if self._in_flight:
+                return 0
+            raise
         if not slots and not self._in_flight:
             size = self._cluster.size(job)
             raise UserError(f"no node of the cluster has the {size} that a job takes; add one and run again")
@@ -151,19 +180,23 @@ class Scheduler:
         """Claim the job and return True, unless another process is running it or has finished it by now."""
         claim = ExitStack()
         if not claim.enter_context(self._store.claim(job.key, wait=False)):
-            self._workplace.observer.note(f"another process is running {job.label}; this run leaves the job to it")
+            self._workplace.observer.note(f"another process is running {job.label}")
+            self._held.append(job)
             return False
         if not missing([job], self._store, self._retry):
             claim.close()
             self._workplace.observer.job_finished(self._store.of([job])[job.key])
             return False
         self._claims[job.key] = claim
+        self._rooms[job.key] = ExitStack()
+        self._rooms[job.key].enter_context(room(self._store.root, RECORD_BYTES))
         self._workplace.observer.job_started(job)
         return True
 
     def _release(self, order: Order) -> None:
-        if claim := self._claims.pop(order.key, None):
-            claim.close()
+        for held in (self._rooms, self._claims):
+            if stack := held.pop(order.key, None):
+                stack.close()
 
     def _died(self, order: Order, death: Death) -> None:
         """Start the order again, unless it has cost too many workers their lives."""
@@ -185,23 +218,25 @@ class Scheduler:
             self._workplace.artefacts.receive(order.artefact, outcome.files)
             self._share(order.artefact)
         else:
-            for speed in outcome.speeds:
-                self._store.put_speed(Speed.model_validate_json(speed))
-            self._put(order, Record.model_validate_json(outcome.record or ""))
+            speeds = [Speed.model_validate_json(speed) for speed in outcome.speeds]
+            self._put(order, Record.model_validate_json(outcome.record or ""), speeds)
 
     def _give_up(self, order: Order, why: str) -> None:
         """Store a failed record for the job or, if the order makes an artefact, for every job that needs it."""
         if order.artefact is None:
-            self._put(order, failed(order.job, why, self._workplace))
+            # Another process may have done it by now.
+            if missing([order.job], self._store, self._retry):
+                self._put(order, failed(order.job, why, self._workplace))
             return
         resting = [other for other in self._waiting if order.artefact in other.needs]
         self._waiting = [other for other in self._waiting if order.artefact not in other.needs]
         for other in resting:
             self._give_up(other, f"{order.label}: {why}")
 
-    def _put(self, order: Order, record: Record) -> None:
-        self._store.put(record)
-        warn_if_busy(record, self._store.records())
+    def _put(self, order: Order, record: Record, speeds: Sequence[Speed] = ()) -> None:
+        if held := self._rooms.pop(order.key, None):
+            held.close()
+        keep(record, speeds, self._store)
         self._release(order)
         self._workplace.observer.job_finished(record)
         self._records.append(record)

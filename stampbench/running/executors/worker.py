@@ -13,13 +13,13 @@ from stampbench.data.catalogue import CustomDataset
 from stampbench.errors import UserError
 from stampbench.job import Job
 from stampbench.measure.provenance import source_digest
-from stampbench.record import Speed
 from stampbench.running.artefacts import Artefacts
+from stampbench.running.executors.base import tidy_cache
 from stampbench.running.preparing import prepare
 from stampbench.running.progress import Observer
 from stampbench.running.runner import reason
 from stampbench.running.runner import run as run_job
-from stampbench.running.workplace import Workplace
+from stampbench.running.workplace import NewSpeeds, Workplace
 
 Files = Mapping[str, bytes]
 
@@ -82,8 +82,9 @@ def work(
         return Outcome(
             refusal="a node of the cluster has other sources of stampbench; install the same version on all nodes"
         )
+    tidy_cache()
     cache = packed.cache_root() / "artefacts"
-    speeds = _Speeds(settings.speeds)
+    speeds = NewSpeeds(settings.speeds.__contains__)
     workplace = Workplace(
         speeds, Artefacts(cache, cache), settings.custom, device, observer, settings.executor, settings.exclusive
     )
@@ -93,7 +94,7 @@ def work(
                 workplace.artefacts.receive(digest, fetch(digest))
         if order.artefact is None:
             record = run_job(order.job, workplace)
-            return Outcome(record.model_dump_json(), [speed.model_dump_json() for speed in speeds.new])
+            return Outcome(record.model_dump_json(), [speed.model_dump_json() for speed in speeds.take()])
         prepare(order.job, workplace, order.artefact)
         folder = workplace.artefacts.held(order.artefact)
         assert folder is not None
@@ -107,16 +108,3 @@ def work(
 def files_of(folder: Path) -> Files:
     """Return the contents of a folder's files by name."""
     return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
-class _Speeds:
-    """The speeds that the driver knows, and those measured by this worker."""
-
-    def __init__(self, known: frozenset[str]) -> None:
-        self._known, self.new = known, list[Speed]()
-
-    def has_speed(self, key: str) -> bool:
-        return key in self._known
-
-    def put_speed(self, speed: Speed) -> None:
-        self.new.append(speed)

@@ -1,7 +1,9 @@
 """The scheduler on a cluster that lies in memory and does at once what it is told; no Ray, no training."""
 
+import errno
 import os
 import signal
+from contextlib import ExitStack
 from types import SimpleNamespace
 
 import pytest
@@ -13,6 +15,7 @@ from stampbench.data import packed
 from stampbench.errors import DataError, UserError
 from stampbench.measure.provenance import source_digest
 from stampbench.running.artefacts import Artefacts
+from stampbench.running.executors import scheduler
 from stampbench.running.executors.scheduler import DEATHS, Death, Scheduler
 from stampbench.running.executors.worker import Order, Outcome, files_of
 from stampbench.running.preparing import method_of, needed_artefacts
@@ -212,12 +215,79 @@ def test_a_node_that_dies_is_no_fault_of_its_orders(schedule, far):
     assert len(cluster.jobs) == 3 * DEATHS + 1
 
 
-def test_a_claim_held_elsewhere_is_left(schedule, store, watcher, far):
-    cluster = FakeCluster(far, 3)
-    with store.claim(RANDOM[0].key, wait=False):
-        records = schedule(cluster, RANDOM[:3])
-    assert set(records) == set(cluster.jobs) == {job.key for job in RANDOM[1:3]}
-    assert watcher.notes == [f"another process is running {RANDOM[0].label}; this run leaves the job to it"]
+@pytest.mark.parametrize("finished", [True, False], ids=["finished", "given up"])
+def test_jobs_that_another_process_holds_are_awaited_until_it_ends(
+    schedule, store, watcher, far, monkeypatch, finished
+):
+    """What it has finished is taken from the pool, what it has given up is run here with its artefacts; it comes last."""
+    held, others = REFERENCE[0], RANDOM[:2]
+    cluster, waits = FakeCluster(far, 3), []
+    claim = ExitStack()
+    claim.enter_context(store.claim(held.key, wait=False))
+
+    def sleep(seconds):
+        assert sorted(watcher.finished) == sorted(job.key for job in others), "it waits while other jobs could run"
+        waits.append(seconds)
+        if len(waits) == 3:
+            if finished:
+                store.put(factories.record(held))
+            claim.close()
+
+    monkeypatch.setattr(scheduler.time, "sleep", sleep)
+    records = schedule(cluster, [held, *others])
+    assert len(waits) == 3
+    assert cluster.jobs == [job.key for job in ([*others] if finished else [*others, held])]
+    assert set(records) == set(cluster.jobs) and watcher.finished[-1] == held.key
+    assert watcher.notes == [f"another process is running {held.label}"]
+    assert statuses({r.key: r for r in store.records()}) == {job.key: "done" for job in [held, *others]}
+
+
+def test_ctrl_c_ends_the_wait_for_another_process(schedule, store, far, monkeypatch):
+    monkeypatch.setattr(scheduler.time, "sleep", lambda seconds: os.kill(os.getpid(), signal.SIGINT))
+    with store.claim(RANDOM[0].key, wait=False), pytest.raises(KeyboardInterrupt):
+        schedule(FakeCluster(far, 1), RANDOM[:1])
+
+
+def test_an_observer_that_fails_fails_no_job(schedule, store, watcher, far, monkeypatch):
+    monkeypatch.setattr(watcher, "job_started", lambda job: 1 / 0)
+    assert set(statuses(schedule(FakeCluster(far, 2), RANDOM)).values()) == {"done"}
+
+
+def test_without_room_for_a_record_no_job_starts(schedule, store, far, monkeypatch):
+    def full(handle, start, size):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    cluster = FakeCluster(far, 2)
+    with pytest.raises(UserError, match=r"results, where 1 MiB are needed, cannot be written: No space left"):
+        schedule(cluster, RANDOM)
+    assert cluster.submitted == []
+
+
+def test_a_disk_that_fills_up_lets_the_jobs_in_flight_end(schedule, store, far, monkeypatch):
+    allocate, full = os.posix_fallocate, []
+
+    def fill(handle, start, size):
+        if full:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        allocate(handle, start, size)
+
+    monkeypatch.setattr(os, "posix_fallocate", fill)
+    cluster = FakeCluster(far, 2, lambda order: full.append(order))
+    with pytest.raises(UserError, match="No space left"):
+        schedule(cluster, RANDOM)
+    assert {record.key for record in store.records()} == {job.key for job in RANDOM[:2]} == set(cluster.jobs)
+
+
+def test_an_artefact_that_is_lost_spoils_no_record_of_another_process(schedule, store, far):
+    """The other process has done by then what rests on the artefact."""
+
+    def end(order):
+        store.put(factories.record(REFERENCE[0]))
+        return Outcome(failure="it diverged")
+
+    assert schedule(FakeCluster(far, 1, end), REFERENCE[:1]) == {}
+    assert [record.status for record in store.records()] == ["done"]
 
 
 def test_what_another_process_did_in_the_meantime_is_taken_from_the_pool(schedule, store, watcher, far):
