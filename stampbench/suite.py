@@ -25,7 +25,18 @@ from stampbench import registry, toml
 from stampbench.contract import Method
 from stampbench.data import catalogue
 from stampbench.errors import SuiteError, UserError
-from stampbench.job import WEIGHTS, Budget, Epochs, Granularity, Job, LearningRates, Precision, Protocol, Reference, Start
+from stampbench.job import (
+    WEIGHTS,
+    Budget,
+    Epochs,
+    Granularity,
+    Job,
+    LearningRates,
+    Precision,
+    Protocol,
+    Reference,
+    Start,
+)
 
 
 def _plain_name(name: str) -> str:
@@ -203,8 +214,8 @@ class Suite(BaseModel):
         return self
 
     def _size(self, grid: Grid) -> int:
-        places = (grid.targets, grid.networks, grid.epochs or [None], grid.budgets, self.choices(grid.methods))
-        return grid.seeds * prod(map(len, places))
+        lists = (grid.targets, grid.networks, grid.budgets, self.choices(grid.methods))
+        return grid.seeds * prod(map(len, lists)) * len(grid.epochs or [0])
 
     def preset(self, name: str) -> Preset:
         """Return the preset of that name. Raises `SuiteError` if there is none."""
