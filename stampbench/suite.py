@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice, product
-from math import prod
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
@@ -64,7 +63,7 @@ Choice = str | MethodChoice
 # "@name" among the rows of a grid or a claim stands for the suite's list of that name.
 LIST = "@"
 # Listing the jobs of a suite of this size takes some seconds, and running them takes weeks.
-MOST_JOBS = 20_000
+MOST_JOBS = 10_000
 MOST_MISTAKES = 20
 
 
@@ -214,8 +213,8 @@ class Suite(BaseModel):
         return self
 
     def _size(self, grid: Grid) -> int:
-        lists = (grid.targets, grid.networks, grid.budgets, self.choices(grid.methods))
-        return grid.seeds * prod(map(len, lists)) * len(grid.epochs or [0])
+        places = len(grid.targets) * len(grid.networks) * len(grid.epochs or [0]) * len(grid.budgets)
+        return grid.seeds * places * len(self.choices(grid.methods))
 
     def preset(self, name: str) -> Preset:
         """Return the preset of that name. Raises `SuiteError` if there is none."""
