@@ -33,7 +33,7 @@ def read(path: Path) -> dict[str, Any]:
         content = file.read(MOST_BYTES + 1)
     if len(content) > MOST_BYTES:
         raise ValueError(f"it is larger than {MOST_BYTES // 2**20} MiB")
-    text = content.decode("utf-8-sig")
+    text = content.decode("utf-8")
     # The time and memory that tomllib takes for a dotted key grow with the square of its parts.
     if any(piece.partition("=")[0].count(".") > DEEPEST for piece in re.split(r"[\n{,]", text)):
         raise ValueError(f"a key has more than {DEEPEST} parts")
