@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -15,6 +15,7 @@ WEIGHTS = "weights"
 
 Precision = Literal["fp32", "bf16"]
 Mode = Literal["strict", "fast"]
+Epochs = Annotated[int, Field(gt=0, le=10_000)]
 
 
 class Granularity(StrEnum):
@@ -38,7 +39,7 @@ class Budget(BaseModel):
     `resource` is a registered resource for plans of channels, and `WEIGHTS` for plans of single weights.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     resource: str = "macs"
     keep: float = Field(gt=0, le=1)
 
@@ -63,9 +64,9 @@ class Reference(BaseModel):
     whose targets have another warm-up share the network.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     dataset: str
-    epochs: int = Field(gt=0)
+    epochs: Epochs
     images: int | None = Field(None, gt=0)
     validation_images: int | None = Field(None, gt=0)
     warmup_epochs: float = Field(1.0, ge=0)
@@ -84,7 +85,7 @@ class Protocol(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     train_images: int | None = Field(None, gt=0)
     validation_images: int = Field(gt=0)
-    epochs: int = Field(gt=0, le=10_000)
+    epochs: Epochs
     batch_size: int = Field(128, ge=2, le=2**16)
     learning_rate: LearningRates
     momentum: float = Field(0.9, ge=0, lt=1)
@@ -93,9 +94,9 @@ class Protocol(BaseModel):
     warmup_epochs: float = Field(1.0, ge=0)
     precision: Precision
     threads: int = Field(gt=0, le=1024)
-    round_to: int = Field(1, gt=0)
+    round_to: int = Field(1, gt=0, le=2**16)
     floor: float = Field(0.05, ge=0, lt=1)
-    head_steps: int = Field(0, ge=0)
+    head_steps: int = Field(0, ge=0, le=10**6)
     reference: Reference | None = None
     mode: Mode = "strict"
 
@@ -108,7 +109,7 @@ class Job(BaseModel):
     `data_versions` are those of the target and of the reference dataset.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     protocol_version: int = PROTOCOL_VERSION
     method_version: str
     data_versions: dict[str, int]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import product
+from itertools import islice, product
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
@@ -14,17 +14,39 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    PositiveInt,
     ValidationError,
     field_validator,
     model_validator,
 )
+from pydantic_core import ErrorDetails
 
-from stampbench import registry
+from stampbench import registry, toml
 from stampbench.contract import Method
 from stampbench.data import catalogue
 from stampbench.errors import SuiteError, UserError
-from stampbench.job import WEIGHTS, Budget, Granularity, Job, LearningRates, Precision, Protocol, Reference, Start
+from stampbench.job import (
+    WEIGHTS,
+    Budget,
+    Epochs,
+    Granularity,
+    Job,
+    LearningRates,
+    Precision,
+    Protocol,
+    Reference,
+    Start,
+)
+
+
+def _plain_name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", name):
+        raise ValueError(f"{name!r} is not a valid name; use at most 64 letters, digits, hyphens and underscores")
+    return name
+
+
+# The names of suites, presets and datasets become names of files, so none of them may lead elsewhere.
+Name = Annotated[str, AfterValidator(_plain_name)]
+Title = Annotated[str, Field(pattern=r"\S", max_length=200)]
 
 
 class MethodChoice(BaseModel):
@@ -40,6 +62,9 @@ class MethodChoice(BaseModel):
 Choice = str | MethodChoice
 # "@name" among the rows of a grid or a claim stands for the suite's list of that name.
 LIST = "@"
+# Listing the jobs of a suite of this size takes some seconds, and running them takes weeks.
+MOST_JOBS = 10_000
+MOST_MISTAKES = 20
 
 
 class Grid(BaseModel):
@@ -57,7 +82,7 @@ class Grid(BaseModel):
     methods: list[Choice] = Field(min_length=1)
     budgets: list[Annotated[float, Field(gt=0, le=1)]] = Field(min_length=1)
     resource: str = "macs"
-    epochs: list[PositiveInt] | None = Field(None, min_length=1)
+    epochs: list[Epochs] | None = Field(None, min_length=1)
     seeds: int = Field(gt=0, le=1000)
 
     @field_validator("targets", "networks", "methods", "budgets", "epochs")
@@ -83,6 +108,9 @@ class SuiteProtocol(Protocol):
             raise ValueError(f"warmup_epochs {self.warmup_epochs:g} are more than epochs {self.epochs}")
         if (warmup := self.reference.warmup_epochs) > self.reference.epochs:
             raise ValueError(f"reference.warmup_epochs {warmup:g} are more than its epochs {self.reference.epochs}")
+        held_out, images = self.reference.validation_images or self.validation_images, self.reference.images
+        if images is not None and held_out >= images:
+            raise ValueError(f"{held_out} validation images leave none of reference.images {images} to train on")
         return self
 
 
@@ -111,7 +139,7 @@ class Claim(BaseModel):
     """A claim of a suite: one row beats others at the same target, network and budget, seed by seed."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    title: str
+    title: Title
     subject: Choice
     against: list[Choice] = Field(min_length=1)
 
@@ -129,9 +157,12 @@ class ComparisonPoint(BaseModel):
 
 
 def _refuse_twice(entries: Sequence[Any]) -> None:
-    for index, entry in enumerate(entries):
-        if entry in entries[:index]:
+    seen: set[str] = set()
+    for entry in entries:
+        written = json.dumps(entry, default=lambda choice: choice.model_dump(mode="json"), sort_keys=True)
+        if written in seen:
             raise ValueError(f"{getattr(entry, 'name', entry)} is named twice; remove one of the two")
+        seen.add(written)
 
 
 def _written_out(rows: Sequence[Choice], lists: Mapping[str, Sequence[Choice]]) -> Iterator[Choice]:
@@ -146,23 +177,20 @@ def _written_out(rows: Sequence[Choice], lists: Mapping[str, Sequence[Choice]]) 
             raise ValueError(f"no list of methods is called {name!r}{hint}")
 
 
-def _plain_name(name: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
-        raise ValueError(f"{name!r} is not a valid name; use letters, digits, hyphens and underscores")
-    return name
-
-
 class Suite(BaseModel):
-    """A suite file. `methods` holds named lists of rows; in a grid or a claim, "@all" stands for the list `all`."""
+    """A suite file. `methods` holds named lists of rows; in a grid or a claim, "@all" stands for the list `all`.
+
+    A suite without a `name` is called after its file.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    name: str
-    title: str
-    datasets: dict[Annotated[str, AfterValidator(_plain_name)], catalogue.CustomDataset] = Field(default_factory=dict)
-    methods: dict[Annotated[str, AfterValidator(_plain_name)], list[Choice]] = Field(default_factory=dict)
+    name: Name
+    title: Title
+    datasets: dict[Name, catalogue.CustomDataset] = Field(default_factory=dict)
+    methods: dict[Name, Annotated[list[Choice], Field(min_length=1)]] = Field(default_factory=dict)
     comparison: ComparisonPoint | None = None
     claims: list[Claim] = Field(default_factory=list)
-    presets: dict[str, Preset] = Field(min_length=1)
+    presets: dict[Name, Preset] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _lists_are_known(self) -> Self:
@@ -176,6 +204,17 @@ class Suite(BaseModel):
         for claim in self.claims:
             self.choices(claim.against)
         return self
+
+    @model_validator(mode="after")
+    def _few_jobs(self) -> Self:
+        grids = [grid for preset in self.presets.values() for grid in preset.grid]
+        if (count := sum(self._size(grid) for grid in grids)) > MOST_JOBS:
+            raise ValueError(f"the grids hold {count:,} jobs, and a suite at most {MOST_JOBS:,}; cut it into several")
+        return self
+
+    def _size(self, grid: Grid) -> int:
+        places = len(grid.targets) * len(grid.networks) * len(grid.epochs or [0]) * len(grid.budgets)
+        return grid.seeds * places * len(self.choices(grid.methods))
 
     def preset(self, name: str) -> Preset:
         """Return the preset of that name. Raises `SuiteError` if there is none."""
@@ -213,14 +252,18 @@ class Suite(BaseModel):
 def load(path: Path) -> Suite:
     """Read and validate a suite file. Raises `SuiteError` that names the file, the key and what would be right."""
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = toml.read(path)
     except FileNotFoundError:
         known = sorted(str(other) for other in path.parent.glob("*.toml"))
         raise SuiteError(f"no suite file {path}{registry.suggestion(str(path), known)}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+    except (ValueError, OSError) as error:
         raise SuiteError(f"{path} cannot be read as TOML: {error}") from error
+    if odd := _listed(toml.oddities(content)):
+        raise SuiteError(f"{path} is refused:\n{odd}")
+    named = {"name": path.stem.encode(errors="replace").decode()} | content
     try:
-        return Suite.model_validate({"name": path.stem, **content})
+        # Strictly: true is no number, and "2" neither. Only in JSON may a text stand for a start even then.
+        return Suite.model_validate_json(json.dumps(named), strict=True)
     except ValidationError as error:
         raise SuiteError(f"{path} is refused:\n{explain(error)}") from error
 
@@ -244,17 +287,23 @@ def explain(error: ValidationError) -> str:
 
 def mistakes(error: ValidationError, known: set[str]) -> str:
     """Return one line per mistake: where it is, what is wrong and, for an unknown key, the nearest known one."""
-    lines = []
-    for mistake in error.errors():
-        where = ".".join(str(part) for part in mistake["loc"])
-        if mistake["type"] == "extra_forbidden":
-            lines.append(f"  {where}: unknown key{registry.suggestion(str(mistake['loc'][-1]), known)}")
-        elif not where:
-            # The mistake concerns the whole file, which would be printed as its input.
-            lines.append(f"  {mistake['msg']}")
-        else:
-            lines.append(f"  {where}: {mistake['msg']} (got {mistake['input']!r})"[:400])
-    return "\n".join(lines)
+    return _listed(_mistake(mistake, known) for mistake in error.errors())
+
+
+def _mistake(mistake: ErrorDetails, known: set[str]) -> str:
+    where = ".".join(str(part) for part in mistake["loc"])
+    if mistake["type"] == "extra_forbidden":
+        return f"{where}: unknown key{registry.suggestion(str(mistake['loc'][-1]), known)}"
+    # The words are those for JSON, which is what is validated.
+    wrong = mistake["msg"].replace("valid array", "valid list").replace("an object", "a table")
+    # A mistake that concerns the whole file would be printed with the file as its input.
+    return f"{where}: {wrong} (got {mistake['input']!r})"[:398] if where else wrong
+
+
+def _listed(lines: Iterator[str]) -> str:
+    """Return the first of these lines, indented, and say if there are more."""
+    shown = [f"  {line}" for line in islice(lines, MOST_MISTAKES)]
+    return "\n".join([*shown, *(["  and more"] if next(lines, None) else [])])
 
 
 def _concrete(protocol: SuiteProtocol, precision: Precision) -> Protocol:
@@ -300,7 +349,7 @@ def _budget(grid: Grid, method: type[Method], granularity: Granularity, keep: fl
 
 def _scheduled(protocol: Protocol, epochs: int) -> Protocol:
     warmup = protocol.warmup_epochs * epochs / protocol.epochs
-    return protocol.model_copy(update={"epochs": epochs, "warmup_epochs": warmup})
+    return Protocol.model_validate(protocol.model_dump() | {"epochs": epochs, "warmup_epochs": warmup})
 
 
 def _relevant(protocol: Protocol, method: type[Method], start: Start) -> Protocol:
@@ -338,7 +387,7 @@ def _resolved(choice: Choice) -> tuple[type[Method], MethodChoice]:
         allowed = ", ".join(sorted(method.starts))
         raise SuiteError(f"method {row.name!r} cannot start from {row.start} weights; it can from: {allowed}")
     try:
-        options = method.Options.model_validate(row.options).chosen()
+        options = method.Options.model_validate_json(json.dumps(row.options), strict=True).chosen()
     except ValidationError as error:
         reasons = mistakes(error, set(method.Options.model_fields))
         raise SuiteError(f"options of method {row.name!r} are refused:\n{reasons}") from error

@@ -129,7 +129,7 @@ class Trainer:
 
 def warm_up(trainer: Trainer) -> None:
     """Train a copy for two steps on blank images and evaluate it, so that no kernel is loaded on the clock."""
-    size, batch = trainer.loader.image_size, trainer.recipe.batch_size
+    size, batch = trainer.loader.image_size, trainer.loader.batch_size
     device = next(trainer.network.parameters()).device
     images = torch.zeros(batch, 3, size, size, device=device).to(memory_format=torch.channels_last)
     labels = torch.zeros(batch, dtype=torch.int64, device=device)

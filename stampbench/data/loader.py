@@ -45,6 +45,11 @@ class EpochLoader:
         """The number of pixels along a side of the images in a batch."""
         return self._augmentation.size
 
+    @property
+    def batch_size(self) -> int:
+        """The number of images in a batch: as many as asked for or, if the split has fewer, all of them."""
+        return min(self._batch_size, len(self._split))
+
     def __len__(self) -> int:
         """Return the number of batches per epoch."""
         return max(1, len(self._split) // self._batch_size)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
 from functools import cache
 from pathlib import Path
 
+from stampbench.errors import UserError
 from stampbench.job import Precision
 from stampbench.suite import Suite
 
@@ -26,6 +28,15 @@ def cuda_device_count() -> int:
         if driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0:
             return count.value
     return 0
+
+
+def refuse_more_threads(threads: int) -> None:
+    """Raise `UserError` if a suite asks for more threads than this machine has cores: they would only wait in turn."""
+    if threads > (cores := os.cpu_count() or 1):
+        raise UserError(
+            f"the suite asks for {threads} threads, and this machine has {cores} cores; "
+            f"lower `threads` in the protocol to {cores} or fewer, or run on a machine with more cores"
+        )
 
 
 def cpu_model() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
@@ -112,8 +113,10 @@ def selected(
 def suite_path(name: str) -> Path:
     """Return the suite file of that path, or of that name among `suite_files`. Raises `SuiteError` for neither."""
     path = Path(name)
-    if path.suffix == ".toml" or path.exists():
-        return path
+    # A name that is too long for a file is an error to `exists`.
+    with suppress(OSError):
+        if path.suffix == ".toml" or path.exists():
+            return path
     found = {file.stem: file for file in suite_files()}
     if name not in found:
         raise SuiteError(f"no suite {name!r}{suggestion(name, found)}")

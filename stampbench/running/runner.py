@@ -12,7 +12,7 @@ from stampbench.contract import Start
 from stampbench.data import catalogue
 from stampbench.errors import UserError
 from stampbench.job import Job
-from stampbench.measure import memory
+from stampbench.measure import hardware, memory
 from stampbench.measure.phases import PhaseClock
 from stampbench.measure.provenance import provenance
 from stampbench.pruning.cost import CostModel
@@ -63,6 +63,7 @@ def reason(error: Exception) -> str:
 
 def configure(job: Job) -> None:
     """Set what is set for a whole process: the job's threads, and in strict mode algorithms whose bits repeat."""
+    hardware.refuse_more_threads(job.protocol.threads)
     strict = job.protocol.mode == "strict"
     torch.set_num_threads(job.protocol.threads)
     # cuBLAS repeats its bits only with a workspace of fixed size.
@@ -86,6 +87,9 @@ def _run(job: Job, workplace: Workplace) -> Record:
     with clock.phase("start"):
         network, digests = start_network(job, images.task, artefacts.pop(pretraining.KIND, None), device)
         loader = loader_of(job, images.task, dataset)
+        if loader.batch_size < job.protocol.batch_size:
+            why = f"the job trains on {loader.batch_size} images, so a batch holds those"
+            workplace.observer.note(f"batch_size {job.protocol.batch_size} is cut: {why}")
     with clock.phase("prune"):
         if method.needs_data and job.start is Start.REFERENCE:
             head_steps(network, job, images.task, dataset)

@@ -92,7 +92,6 @@ def keep(record: Record, speeds: Iterable[Speed], store: Store) -> None:
     """
     try:
         _put(record, speeds, store)
-        warn_if_busy(record, store.records())
     except UserError as error:
         refuge = _refuge(store)
         try:
@@ -100,6 +99,7 @@ def keep(record: Record, speeds: Iterable[Speed], store: Store) -> None:
         except UserError:
             raise error from None
         raise UserError(f"{error}. The finished job is not lost: that command takes it from {refuge.root}") from error
+    warn_if_busy(record, store.records())
 
 
 def tidy(store: Store) -> None:
