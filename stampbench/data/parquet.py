@@ -52,13 +52,14 @@ def _rows(file: Path, dataset: Dataset) -> Iterator[Encoded]:
         image = _column(schema, dataset.image_columns, file)
         label = _column(schema, dataset.label_columns, file)
         table = pq.read_table(file, columns=[image, label])
-    except (pa.ArrowException, OSError) as error:
+        blobs, labels = _encoded(table[image]), table[label]
+        types = f"{table[image].type} and {labels.type}"
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DataError(f"{file}: not a readable parquet file ({error}); replace it with an intact copy") from error
-    blobs, labels = _encoded(table[image]), table[label]
     if blobs is None or not pa.types.is_integer(labels.type):
         raise DataError(
             f"{file}: column {image!r} must hold encoded images, as bytes or in a field 'bytes', and column {label!r} "
-            f"integers; they are {table[image].type} and {labels.type}; write the file so"
+            f"integers; they are {types}; write the file so"
         )
     for row, (blob, value) in enumerate(zip(blobs, labels, strict=True)):
         where = f"{file}, row {row}"
