@@ -128,11 +128,17 @@ def _try_to_lock(handle: int) -> bool:
 
 
 def set_aside(path: Path, why: str) -> None:
-    """Rename a damaged file or folder to a free name that ends in `.damaged`, and log a warning."""
+    """Rename a damaged file or folder to a free name that ends in `.damaged`, and log a warning.
+
+    What is gone has been set aside by another process.
+    """
     names = (path.with_name(f"{path.name}.{f'{n}.' if n else ''}damaged") for n in count())
-    aside = next(name for name in names if not name.exists())
+    aside = next(name for name in names if not os.path.lexists(name))
     with _refusals_explained(aside):
-        path.replace(aside)
+        try:
+            path.replace(aside)
+        except FileNotFoundError:
+            return
     _LOG.warning("%s; set aside as %s", why, aside.name)
 
 

@@ -82,7 +82,11 @@ def resize(images: Tensor, size: int) -> Tensor:
 
 
 def channel_affine(mean: Sequence[float], std: Sequence[float], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return scale and shift, float32 (1, 3, 1, 1) each, that map a byte x to (x / 255 - mean) / std."""
+    """Return scale and shift, float32 (1, 3, 1, 1) each, that map a byte x to (x / 255 - mean) / std.
+
+    A channel that is the same everywhere has a std of 0 and is only centred.
+    """
+    std = [s or 1.0 for s in std]
     scale = torch.tensor([1 / (255 * s) for s in std], device=device)
     shift = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)], device=device)
     return scale.view(1, -1, 1, 1), shift.view(1, -1, 1, 1)

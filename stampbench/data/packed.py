@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,6 +19,7 @@ from torch import Tensor
 from stampbench import seeding
 from stampbench.data import sources
 from stampbench.data.catalogue import DATASETS, CustomDataset, Dataset, resolve
+from stampbench.data.listing import described
 from stampbench.data.task import Split
 from stampbench.errors import DamagedError, DataError
 from stampbench.files import lock, set_aside, whole_folder
@@ -36,7 +38,7 @@ class Manifest(BaseModel):
     whole.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     name: str
     display_name: str
     source: str
@@ -120,11 +122,22 @@ def _read_or_repack(
     reader: Callable[[Path], Content], name: str, custom: Mapping[str, CustomDataset] | None
 ) -> Content:
     """Read a packed folder; set a damaged one aside and pack it anew."""
+    folder = _packed_folder(name, custom)
     try:
-        return reader(_packed_folder(name, custom))
-    except DamagedError as error:
-        set_aside(folder_of(resolve(name, custom)), error.what)
-        return reader(_packed_folder(name, custom))
+        return reader(folder)
+    except DamagedError:
+        with _packing(folder):
+            # Another process may have mended it meanwhile.
+            try:
+                return reader(folder)
+            except DamagedError as error:
+                set_aside(folder, error.what)
+    return reader(_packed_folder(name, custom))
+
+
+def _packing(folder: Path) -> AbstractContextManager[bool]:
+    """Hold the lock under which one process at a time packs or mends that folder."""
+    return lock(cache_root() / ".locks" / folder.name)
 
 
 def _packed_folder(name: str, custom: Mapping[str, CustomDataset] | None) -> Path:
@@ -136,7 +149,7 @@ def _packed_folder(name: str, custom: Mapping[str, CustomDataset] | None) -> Pat
     found = sources.locate(dataset, _downloads())
     if found is None:
         raise sources.missing(dataset, folder)
-    with lock(cache_root() / ".locks" / folder.name):
+    with _packing(folder):
         if not (folder / _MANIFEST).is_file():
             try:
                 whole = pack(dataset, found)
@@ -178,11 +191,7 @@ def pack(dataset: Dataset, found: sources.Found) -> PackedDataset:
     """Read all images of a source and describe them in a manifest."""
     train, test = found.read()
     mean, std = channel_statistics(train.images)
-    classes = dataset.classes or int(train.labels.max()) + 1
-    if int(test.labels.max()) >= classes:
-        raise DataError(
-            f"{found.path}: test label {int(test.labels.max())} is above all training labels; correct the labels"
-        )
+    classes = dataset.classes or _own_classes(train, test, found.path)
     complete = dataset.full_train in (None, len(train)) and dataset.full_test in (None, len(test))
     manifest = Manifest(
         name=dataset.name,
@@ -197,6 +206,25 @@ def pack(dataset: Dataset, found: sources.Found) -> PackedDataset:
         digest=_digest(train, test),
     )
     return PackedDataset(manifest, train, test)
+
+
+def _own_classes(train: Split, test: Split, where: Path | None) -> int:
+    """Return the number of classes of a user's own images: the largest training label, plus one.
+
+    Raises `DataError` for a single class, for more classes than training images, and for test images of a class that no
+    training image is of.
+    """
+    largest = int(train.labels.max())
+    if unknown := sorted(set(test.labels.tolist()) - set(train.labels.tolist())):
+        raise DataError(f"{where}: test label {unknown[0]} is that of no training image; correct the labels")
+    if largest >= len(train):
+        raise DataError(
+            f"{where}: label {largest} means {largest + 1} classes, but there are {len(train)} training images; "
+            "number the classes from 0"
+        )
+    if len(train.labels.unique()) < 2:
+        raise DataError(f"{where}: all training images are of one class; add images of another")
+    return largest + 1
 
 
 def write_part(name: str, rows: Tensor, root: Path, custom: Mapping[str, CustomDataset] | None = None) -> Path:
@@ -249,14 +277,13 @@ def _downloads() -> Path:
 def folder_of(dataset: Dataset) -> Path:
     """Return the folder that holds the dataset once it is packed.
 
-    For a user's own images it changes with every file's name, size and time, so that changed images are packed anew.
+    For a user's own images it changes with the name, size and times of every file that is read, so that changed images
+    are packed anew; raises `DataError` for files that `described` refuses.
     """
     name = dataset.name
     if dataset.custom is not None:
-        root = dataset.custom.path
-        files = [(str(f.relative_to(root)), f.stat()) for f in sorted(root.rglob("*")) if f.is_file()]
-        listing = [[path, stat.st_size, stat.st_mtime_ns] for path, stat in files]
-        name += "-" + seeding.digest_of_json([dataset.custom.model_dump(mode="json"), listing])
+        files = described(sources.own_files(dataset.custom.path))
+        name += "-" + seeding.digest_of_json([dataset.custom.model_dump(mode="json"), files])
     return cache_root() / "data" / f"{name}-v{PACKING_VERSION}"
 
 
@@ -277,6 +304,9 @@ def _write(manifest: Manifest, tensors: Mapping[str, Tensor], folder: Path) -> N
 
 
 def _manifest(folder: Path) -> Manifest:
+    for name in (_MANIFEST, _TENSORS):
+        if not (folder / name).is_file():
+            raise _damaged(folder, f"{name} is missing or no regular file")
     try:
         return Manifest.model_validate_json((folder / _MANIFEST).read_bytes())
     except (OSError, ValidationError) as error:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from stampbench.data.catalogue import Dataset
 from stampbench.data.decode import Encoded, collect
+from stampbench.data.listing import described, is_folder
 from stampbench.data.task import Split
 from stampbench.errors import DataError
 
@@ -21,7 +22,7 @@ def find_parquet(folder: Path, split: str) -> list[Path]:
     """Return the sorted files of a split, "train" or "test" (or "valid" on some hubs); [] if there are none."""
     for prefix in _SPLITS[split]:
         for parent in (folder, folder / "data"):
-            if files := sorted(parent.glob(f"{prefix}*.parquet")):
+            if is_folder(parent) and (files := sorted(parent.glob(f"{prefix}*.parquet"))):
                 return files
     return []
 
@@ -29,9 +30,11 @@ def find_parquet(folder: Path, split: str) -> list[Path]:
 def read_parquet(folder: Path, dataset: Dataset) -> tuple[Split, Split]:
     """Read the train and test splits of `dataset` from the mirror of its source.
 
-    Raises `DataError` for a truncated file, a missing column, a label out of range, or an undecodable image.
+    Raises `DataError` for a file that is truncated, no regular one or there twice, a missing column, a label out of
+    range, or an undecodable image.
     """
     train, test = (find_parquet(folder, split) for split in ("train", "test"))
+    described([*train, *test])
     return _read(train, dataset, folder), _read(test, dataset, folder)
 
 
@@ -49,18 +52,14 @@ def _rows(file: Path, dataset: Dataset) -> Iterator[Encoded]:
         image = _column(schema, dataset.image_columns, file)
         label = _column(schema, dataset.label_columns, file)
         table = pq.read_table(file, columns=[image, label])
-    except (pa.ArrowException, OSError) as error:
+        blobs, labels = _encoded(table[image]), table[label]
+        types = f"{table[image].type} and {labels.type}"
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DataError(f"{file}: not a readable parquet file ({error}); replace it with an intact copy") from error
-    blobs, labels = table[image], table[label]
-    if pa.types.is_struct(blobs.type):
-        if blobs.type.get_field_index("bytes") < 0:
-            raise DataError(
-                f"{file}: column {image!r} has no field 'bytes' with the encoded image; write the file with that field"
-            )
-        blobs = pa.chunked_array([chunk.field("bytes") for chunk in blobs.chunks], pa.binary())
-    if not pa.types.is_binary(blobs.type) or not pa.types.is_integer(labels.type):
+    if blobs is None or not pa.types.is_integer(labels.type):
         raise DataError(
-            f"{file}: column {image!r} must hold encoded images and column {label!r} integers; write the file so"
+            f"{file}: column {image!r} must hold encoded images, as bytes or in a field 'bytes', and column {label!r} "
+            f"integers; they are {types}; write the file so"
         )
     for row, (blob, value) in enumerate(zip(blobs, labels, strict=True)):
         where = f"{file}, row {row}"
@@ -69,8 +68,23 @@ def _rows(file: Path, dataset: Dataset) -> Iterator[Encoded]:
         yield where, blob.as_py(), value.as_py()
 
 
+def _encoded(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
+    """Return a column of bytes: `column`, or its field `bytes` where it is a struct; None if there is none."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pa.types.is_struct(column.type):
+        if column.type.get_field_index("bytes") < 0:
+            return None
+        column = pc.struct_field(column, "bytes")
+    kinds = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary, pa.types.is_binary_view)
+    return column if any(is_kind(column.type) for is_kind in kinds) else None
+
+
 def _column(schema: pa.Schema, names: Sequence[str], file: Path) -> str:
     for name in names:
+        if schema.names.count(name) > 1:
+            raise DataError(f"{file}: it has several columns {name!r}; write it with one")
         if name in schema.names:
             return name
     raise DataError(f"{file}: no column {' or '.join(map(repr, names))}; it has {', '.join(schema.names)}")

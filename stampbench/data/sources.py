@@ -11,7 +11,7 @@ from pathlib import Path
 from stampbench.data.archives import ARCHIVES, find_archive
 from stampbench.data.catalogue import Dataset
 from stampbench.data.embedded import read_digits, read_glyphs
-from stampbench.data.folder import has_tree, read_tree
+from stampbench.data.folder import has_tree, read_tree, tree_files
 from stampbench.data.parquet import find_parquet, read_parquet
 from stampbench.data.task import Split
 from stampbench.errors import DataError
@@ -83,6 +83,11 @@ def download(dataset: Dataset, downloads: Path) -> None:
             f"{dataset.name}: the download failed ({error}); try again, or put the archive or its parquet "
             f"mirror into a folder and set STAMPBENCH_DATA to it"
         ) from error
+
+
+def own_files(root: Path) -> list[Path]:
+    """Return the files that `locate` would have read of a user's own images; [] where there is no image."""
+    return tree_files(root) if has_tree(root) else [*find_parquet(root, "train"), *find_parquet(root, "test")]
 
 
 def _own(root: Path, dataset: Dataset) -> Found | None:
