@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 # What may import what, the lowest first: a module may import those of its own room and of the rooms above it here.
 ROOMS = (
-    ("errors", "seeding", "files", "reading", "openmp", "output", "toml", "measure.phases"),
+    ("errors", "seeding", "files", "reading", "toml", "measure.phases"),
     ("registry", "job", "statistics"),
     ("data",),
     ("pruning.groups", "pruning.resources", "pruning.masks", "pruning.cost", "pruning.compact", "pruning.cropped"),

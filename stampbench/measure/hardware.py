@@ -12,6 +12,7 @@ from stampbench.errors import UserError
 from stampbench.job import Precision
 from stampbench.suite import Suite
 
+MOST_THREADS_PER_CORE = 4
 _CPU_INFO = Path("/proc/cpuinfo")
 _BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})
 
@@ -31,11 +32,12 @@ def cuda_device_count() -> int:
 
 
 def refuse_more_threads(threads: int) -> None:
-    """Raise `UserError` if a suite asks for more threads than this machine has cores: they would only wait in turn."""
-    if threads > (cores := os.cpu_count() or 1):
+    """Raise `UserError` if a suite asks for an absurd number of threads: more than four per core of this machine."""
+    most = MOST_THREADS_PER_CORE * (cores := os.cpu_count() or 1)
+    if threads > most:
         raise UserError(
-            f"the suite asks for {threads} threads, and this machine has {cores} cores; "
-            f"lower `threads` in the protocol to {cores} or fewer, or run on a machine with more cores"
+            f"the suite asks for {threads} threads, and this machine has {cores} cores; lower `threads` in the protocol "
+            f"to {cores}, at most to {most}, or run on a machine with more cores"
         )
 
 

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import torch
 
-from stampbench import openmp
 from stampbench.measure import hardware
 from stampbench.record import Provenance
 from stampbench.seeding import digest_of_json
@@ -24,6 +23,8 @@ from stampbench.seeding import digest_of_json
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ("stampbench", "methods", "suites")
 PACKAGES = ("torch", "torchvision", "numpy", "pandas", "pydantic", "torch-pruning", "safetensors", "scipy")
+# How torch's threads wait for each other: they spin or sleep, which decides the speed beside other busy processes.
+OPENMP = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 # The hooks of another repository set these variables, which would make git look there.
 _GIT_VARIABLES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
 
@@ -50,7 +51,7 @@ def provenance(device: torch.device, precision: str, executor: str, exclusive: b
         deterministic=torch.are_deterministic_algorithms_enabled(),
         cpu_generation=hardware.cpu_generation(),
         exclusive=exclusive,
-        openmp=openmp.chosen(),
+        openmp={name: os.environ[name] for name in OPENMP if name in os.environ},
     )
 
 

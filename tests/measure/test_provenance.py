@@ -167,3 +167,14 @@ def test_versions_are_those_installed_and_nobody_is_named():
     assert found.versions["python"] == platform.python_version()
     written = found.model_dump_json()
     assert str(Path.home()) not in written and str(provenance.ROOT) not in written
+
+
+def test_how_threads_wait_is_told_where_the_user_chose(monkeypatch):
+    def told() -> dict[str, str]:
+        return provenance.provenance(torch.device("cpu"), "fp32", "in-process", exclusive=True).openmp
+
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
+        monkeypatch.delenv(name, raising=False)
+    assert told() == {}
+    monkeypatch.setenv("GOMP_SPINCOUNT", "77")
+    assert told() == {"GOMP_SPINCOUNT": "77"}
