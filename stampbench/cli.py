@@ -21,7 +21,7 @@ import typer
 from stampbench import __version__
 from stampbench.errors import UserError
 from stampbench.listing import LISTINGS, Listable
-from stampbench.output import printing_is_secondary, outlets
+from stampbench.output import outlets, printing_is_secondary
 
 if TYPE_CHECKING:
     from stampbench.data.packed import Status

@@ -130,20 +130,20 @@ def test_room_is_there_or_refused_before_it_is_used(tmp_path):
     try:
         with room(tmp_path / "results", 2**20):
             assert list((tmp_path / "results").iterdir()) == []
-        with pytest.raises(UserError, match=r"results, where 5 MiB are needed, cannot be written: File too large"):
-            with room(tmp_path / "results", 5 * 2**20):
-                raise AssertionError("there is no such room")
+        said = r"results, where 5 MiB are needed, cannot be written: File too large"
+        with pytest.raises(UserError, match=said), room(tmp_path / "results", 5 * 2**20):
+            raise AssertionError("there is no such room")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_room_is_taken_from_the_disk_and_given_back(tmp_path):
     def used() -> int:
-        return sum(os.fstat(int(fd)).st_blocks * 512 for fd in os.listdir("/proc/self/fd") if is_open(int(fd)))
+        return sum(os.fstat(int(fd.name)).st_blocks * 512 for fd in Path("/proc/self/fd").iterdir() if is_open(fd))
 
-    def is_open(fd: int) -> bool:
+    def is_open(fd: Path) -> bool:
         try:
-            return str(tmp_path) in os.readlink(f"/proc/self/fd/{fd}")
+            return str(tmp_path) in str(fd.readlink())
         except OSError:
             return False
 

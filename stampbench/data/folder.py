@@ -66,7 +66,7 @@ def _entries(folder: Path) -> list[tuple[str, bool]]:
     """Return the name of each entry of a folder, and whether it is a folder or a link to one."""
     try:
         with os.scandir(folder) as entries:
-            return [(entry.name, entry.is_dir()) for entry in entries]
+            return [(entry.name, is_folder(Path(entry))) for entry in entries]
     except OSError as error:
         raise DataError(f"{shown(folder)}: cannot be read ({error.strerror}); mend or remove that folder") from error
 

@@ -36,8 +36,8 @@ def refuse_more_threads(threads: int) -> None:
     most = MOST_THREADS_PER_CORE * (cores := os.cpu_count() or 1)
     if threads > most:
         raise UserError(
-            f"the suite asks for {threads} threads, and this machine has {cores} cores; lower `threads` in the protocol "
-            f"to {cores}, at most to {most}, or run on a machine with more cores"
+            f"the suite asks for {threads} threads, and this machine has {cores} cores; lower `threads` in the "
+            f"protocol to {cores}, at most to {most}, or run on a machine with more cores"
         )
 
 

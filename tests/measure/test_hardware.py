@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from stampbench.errors import UserError
 from stampbench.measure import hardware
 
 
@@ -80,3 +81,10 @@ print(count == torch.cuda.device_count() or torch.version.cuda is None)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "True"
+
+
+def test_absurdly_many_threads_are_refused_and_more_than_cores_are_not(monkeypatch):
+    monkeypatch.setattr(hardware.os, "cpu_count", lambda: 2)
+    hardware.refuse_more_threads(8)
+    with pytest.raises(UserError, match=r"asks for 9 threads, and this machine has 2 cores; .* to 2, at most to 8"):
+        hardware.refuse_more_threads(9)

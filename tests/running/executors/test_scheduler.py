@@ -219,7 +219,7 @@ def test_a_node_that_dies_is_no_fault_of_its_orders(schedule, far):
 def test_jobs_that_another_process_holds_are_awaited_until_it_ends(
     schedule, store, watcher, far, monkeypatch, finished
 ):
-    """What it has finished is taken from the pool, what it has given up is run here with its artefacts; it comes last."""
+    """What it has finished is taken from the pool; what it has given up is run here, and comes last."""
     held, others = REFERENCE[0], RANDOM[:2]
     cluster, waits = FakeCluster(far, 3), []
     claim = ExitStack()
