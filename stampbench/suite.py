@@ -18,7 +18,6 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_core import ErrorDetails
 
 from stampbench import registry, toml
 from stampbench.contract import Method
@@ -290,7 +289,7 @@ def mistakes(error: ValidationError, known: set[str]) -> str:
     return _listed(_mistake(mistake, known) for mistake in error.errors())
 
 
-def _mistake(mistake: ErrorDetails, known: set[str]) -> str:
+def _mistake(mistake: Mapping[str, Any], known: set[str]) -> str:
     where = ".".join(str(part) for part in mistake["loc"])
     if mistake["type"] == "extra_forbidden":
         return f"{where}: unknown key{registry.suggestion(str(mistake['loc'][-1]), known)}"

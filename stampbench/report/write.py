@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Final
 
 from stampbench import registry
 from stampbench.errors import UserError
-from stampbench.files import write_atomically
+from stampbench.files import sweep, temporary_folder, write_atomically
 from stampbench.report.render import csv, latex, markdown, page
 from stampbench.report.render.figures import figures_of
 from stampbench.report.render.figures.drawing import Figure
@@ -61,8 +60,9 @@ def _staged(out: Path) -> Iterator[Path]:
     try:
         made += [folder for folder in (out, *out.parents) if not folder.exists()]
         out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=out, prefix=".report-") as name:
-            yield Path(name)
+        sweep(out)
+        with temporary_folder(out, ".report-") as working:
+            yield working
     except OSError as error:
         raise UserError(
             f"{out} cannot be written: {error.strerror}; free some space, allow writing there or name another folder"

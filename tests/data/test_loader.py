@@ -28,6 +28,7 @@ def test_the_last_partial_batch_is_dropped_if_there_is_a_full_one(count, batch, 
     made = loader(split_of(count), batch)
     assert [len(labels) for _, labels in made.epoch()] == sizes
     assert len(made) == len(sizes)
+    assert made.batch_size == sizes[0]
 
 
 @pytest.mark.parametrize("dataset", [CIFAR, AIRCRAFT])

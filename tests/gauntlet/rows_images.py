@@ -216,8 +216,8 @@ TABLES: dict[str, tuple[Spoil, tuple[str, ...]]] = {
     "a label of -1": (table([GOOD] * 2, [0, -1]), ("row 1: label -1 is out of range",)),
     "a label of 2^31": (table([GOOD] * 2, [0, 2**31]), ("row 1: label 2147483648 is out of range",)),
     "a label that means more classes than images": (
-        table([GOOD] * 2, [0, 9]),
-        ("label 9 means 10 classes", "2 training"),
+        table([GOOD] * 3, [0, 1, 9]),
+        ("label 9 means 10 classes", "3 training"),
     ),
     "no label": (table([GOOD] * 2, [0, None]), ("row 1", "label")),
     "labels of text": (table([GOOD] * 2, ["cat", "dog"]), ("column 'label' integers", "string")),

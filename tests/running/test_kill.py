@@ -112,3 +112,18 @@ def test_where_records_cannot_be_written_nothing_runs(tmp_path):
     (tmp_path / "results" / ".locks").write_text("in the way")
     done = subprocess.run(command(tmp_path, "results"), env=settings(tmp_path), capture_output=True, text=True)
     assert done.returncode == 2 and "cannot be written" in done.stderr and "epoch" not in done.stdout
+
+
+@pytest.mark.slow  # 10 s
+def test_a_run_goes_on_when_the_reader_of_its_output_has_gone(tmp_path, calm):
+    """As with `| head -1`: every job is done, and the exit code is that of the jobs."""
+    share_packed_images(calm[0], tmp_path)
+    run = subprocess.Popen(
+        command(tmp_path, "piped"), env=settings(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    run.stdout.readline()
+    run.stdout.close()
+    said = run.stderr.read()
+    assert run.wait() == 0, said
+    assert "Traceback" not in said
+    assert outcomes(tmp_path / "piped") == calm[1]

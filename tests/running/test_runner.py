@@ -168,7 +168,7 @@ def test_a_disk_without_room_for_a_record_stops_the_run_before_its_first_job(tmp
 
 
 def test_a_disk_without_room_for_an_artefact_stops_the_run_before_it_is_trained(pool, tmp_path, monkeypatch):
-    """The room is that of the network's tensors, as they were once saved, four times."""
+    """The room is that of the network's tensors and of a checkpoint with its momentum, and some more."""
     allocate, asked = os.posix_fallocate, []
 
     def full(handle: int, start: int, size: int) -> None:
@@ -184,7 +184,7 @@ def test_a_disk_without_room_for_an_artefact_stops_the_run_before_it_is_trained(
         run(job, workplace(tmp_path))
     digest = pool[1][job.key].artefacts[0].digest
     saved = max(path.stat().st_size for path in (packed.cache_root() / "artefacts" / digest).iterdir())
-    assert asked == [pytest.approx(4 * saved + 2**20, rel=0.1)]
+    assert len(asked) == 1 and 3 * saved < asked[0] < 5 * saved + 2**20
 
 
 def test_a_disk_that_fills_up_in_a_job_has_room_for_its_record(pool, tmp_path, monkeypatch):
