@@ -92,16 +92,17 @@ class Status:
 def cache_root() -> Path:
     """Return the folder for everything that can be made again: `STAMPBENCH_CACHE`, or the user's cache folder.
 
-    Raises `DataError` where the user has no home folder.
+    Raises `DataError` where the user has no home folder, and where something else has the folder's name.
     """
-    if chosen := os.environ.get("STAMPBENCH_CACHE"):
-        return Path(chosen)
     import platformdirs
 
     try:
-        return Path(platformdirs.user_cache_dir("stampbench"))
+        root = Path(os.environ.get("STAMPBENCH_CACHE") or platformdirs.user_cache_dir("stampbench"))
     except RuntimeError as error:
         raise DataError("this user has no home folder for a cache; set STAMPBENCH_CACHE to a folder") from error
+    if os.path.lexists(root) and not root.is_dir():
+        raise DataError(f"{root} is no folder, and so no cache; set STAMPBENCH_CACHE to a folder")
+    return root
 
 
 def load(name: str, custom: Mapping[str, CustomDataset] | None = None) -> PackedDataset:
