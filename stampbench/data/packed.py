@@ -94,15 +94,19 @@ def cache_root() -> Path:
 
     Raises `DataError` where the user has no home folder, and where something else has the folder's name.
     """
-    import platformdirs
-
-    try:
-        root = Path(os.environ.get("STAMPBENCH_CACHE") or platformdirs.user_cache_dir("stampbench"))
-    except RuntimeError as error:
-        raise DataError("this user has no home folder for a cache; set STAMPBENCH_CACHE to a folder") from error
+    root = Path(os.environ.get("STAMPBENCH_CACHE") or _user_cache())
     if os.path.lexists(root) and not root.is_dir():
         raise DataError(f"{root} is no folder, and so no cache; set STAMPBENCH_CACHE to a folder")
     return root
+
+
+def _user_cache() -> str:
+    import platformdirs  # a machine that has STAMPBENCH_CACHE set may lack this package
+
+    try:
+        return platformdirs.user_cache_dir("stampbench")
+    except RuntimeError as error:
+        raise DataError("this user has no home folder for a cache; set STAMPBENCH_CACHE to a folder") from error
 
 
 def load(name: str, custom: Mapping[str, CustomDataset] | None = None) -> PackedDataset:
