@@ -41,8 +41,10 @@ class Grasp(SaliencyMethod):
 - **Our choices**: for channels, S is the same first-order change of ½‖g‖² when the gate of a coupled group goes from
   1 to 0: -∂(½‖g‖²)/∂c, where g is taken over the weights of convolutions and linear layers. It is signed and uses the
   same temperature. Rachwan et al. (arXiv 2206.10451) take its absolute value without a temperature, which is
-  `temperature = 1`. The scored weights are the trained ones, whereas the authors draw the linear layers anew. The
-  layers keep ⌊keep × n⌋ weights. Scores are computed in float32, never in half precision.
+  `temperature = 1`. The scored weights are the trained ones, whereas the authors draw the linear layers anew. Scores
+  are computed in float32, never in half precision.
+- **Single weights**: of n weights ⌊keep × n⌋ are kept, over all layers together. The authors remove the
+  ⌊(1 - keep) × n⌋ weights of the largest scores, but keep the last of these.
 - **Checked against**: central differences of ½‖g‖² along -θ_j e_j and in gates, and of g for Hg, all in float64. On
   the same weights and halves, the scores agree with the authors' GraSP.py to 7e-15 of their size in float64 (VGG-19 and
   ResNet-18 × 0.25). The code of SynFlow's authors (Tanaka et al. 2020) runs GraSP in eval mode, which is another

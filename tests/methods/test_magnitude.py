@@ -1,5 +1,7 @@
 """Magnitude against sums by hand and torch-pruning's own importance."""
 
+from functools import partial
+
 import pytest
 import torch
 import torch_pruning as tp
@@ -38,6 +40,21 @@ def test_coupled_norms_are_torch_prunings(name):
         assert ours.mean().item() == pytest.approx(1.0)
         root = theirs.double().sqrt()
         torch.testing.assert_close(ours, root / root.mean(), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_torch_prunings_default_norm_also_holds_the_squared_scale_of_batch_norm(name):
+    """What the card says of its default: all else is as in the comparison above."""
+    network = lively(name).eval()
+    graph = dependency_graph(network, 16)
+    for group in channel_groups(network, 16):
+        found = graph.get_pruning_group(
+            network.get_submodule(group.producers[0]), tp.prune_conv_out_channels, idxs=list(range(group.width))
+        )
+        importance = partial(tp.importance.GroupMagnitudeImportance, p=2, group_reduction="sum", normalizer=None)
+        weights_only = importance(target_types=[torch.nn.Conv2d, torch.nn.Linear])(found)
+        scales = sum(network.get_submodule(norm).weight.detach().square() for norm in group.norms)
+        torch.testing.assert_close(importance()(found), weights_only + scales, rtol=1e-4, atol=1e-6)
 
 
 def test_scope_says_whether_groups_compete():
