@@ -19,6 +19,8 @@ import nox
 ENVIRONMENT = Path(".nox/stampbench")
 PYTHON = ENVIRONMENT / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 STAMP = ENVIRONMENT / "installed.sha256"
+# Each file of tests stays in one process, where its tests share what they make.
+IN_PARALLEL = ("-n", str(os.cpu_count() or 1), "--dist", "loadfile")
 FIRST_JOBS = "run demo --method dense --method random --seed 0"
 
 nox.options.sessions = ["lint", "tests"]
@@ -26,8 +28,10 @@ nox.options.sessions = ["lint", "tests"]
 
 @nox.session(venv_backend="none")
 def tests(session: nox.Session) -> None:
-    """Run the tests; arguments after `--` go to pytest, so that `-- -m slow` runs the slow ones."""
-    python(session, "-m", "pytest", *session.posargs)
+    """Run the tests, one process per core; with arguments after `--`, such as `-- -m slow`, one process runs those."""
+    # Threads that spin while they wait would take the cores from the other processes.
+    session.env.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    python(session, "-m", "pytest", *(session.posargs or IN_PARALLEL))
 
 
 @nox.session(venv_backend="none")
