@@ -16,6 +16,7 @@ import numpy as np
 
 from stampbench.data.catalogue import Dataset
 from stampbench.data.decode import Encoded, check_label, collect, split_of
+from stampbench.data.listing import lies
 from stampbench.data.task import Split
 from stampbench.errors import DataError
 
@@ -40,7 +41,7 @@ def find_archive(root: Path, source: str) -> Path | None:
     if source not in ARCHIVES:
         return None
     candidates = (folder / name for name in ARCHIVES[source].names for folder in (root, root / source))
-    return next((path for path in candidates if path.exists()), None)
+    return next((path for path in candidates if lies(path)), None)
 
 
 def check_md5(data: bytes | Path, expected: str, where: Path, name: str) -> None:

@@ -21,6 +21,17 @@ def is_folder(path: Path) -> bool:
         return False
 
 
+def lies(path: Path) -> bool:
+    """Return whether there is a file or folder of that name. Raises `DataError` where nobody may look."""
+    try:
+        return path.exists()
+    except OSError as error:
+        raise DataError(
+            f"{shown(path)}: cannot be read ({error.strerror}); allow reading that folder, or name another one with "
+            "STAMPBENCH_CACHE or STAMPBENCH_DATA"
+        ) from error
+
+
 def described(files: Iterable[Path]) -> list[tuple[str, int, int, int]]:
     """Return name, size in bytes, and times of change of content and of inode in ns, of each file; links are followed.
 

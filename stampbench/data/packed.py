@@ -19,7 +19,7 @@ from torch import Tensor
 from stampbench import seeding
 from stampbench.data import sources
 from stampbench.data.catalogue import DATASETS, CustomDataset, Dataset, resolve
-from stampbench.data.listing import described
+from stampbench.data.listing import described, lies
 from stampbench.data.task import Split
 from stampbench.errors import DamagedError, DataError
 from stampbench.files import lock, set_aside, whole_folder
@@ -149,13 +149,13 @@ def _packed_folder(name: str, custom: Mapping[str, CustomDataset] | None) -> Pat
     """Return the folder of a packed dataset; pack it first if it is not there."""
     dataset = resolve(name, custom)
     folder = folder_of(dataset)
-    if (folder / _MANIFEST).is_file():
+    if lies(folder / _MANIFEST):
         return folder
     found = sources.locate(dataset, _downloads())
     if found is None:
         raise sources.missing(dataset, folder)
     with _packing(folder):
-        if not (folder / _MANIFEST).is_file():
+        if not lies(folder / _MANIFEST):
             try:
                 whole = pack(dataset, found)
             except ImportError as error:
@@ -170,7 +170,7 @@ def fetch(name: str, custom: Mapping[str, CustomDataset] | None = None) -> Packe
     Raises `DataError` if there is nothing to download from, or the download fails its integrity check.
     """
     dataset = resolve(name, custom)
-    if not (folder_of(dataset) / _MANIFEST).is_file() and sources.locate(dataset, _downloads()) is None:
+    if not lies(folder_of(dataset) / _MANIFEST) and sources.locate(dataset, _downloads()) is None:
         sources.download(dataset, _downloads())
     return load(name, custom)
 
@@ -355,7 +355,7 @@ def _damaged(folder: Path, reason: str) -> DamagedError:
 
 def _status(dataset: Dataset) -> Status:
     folder = folder_of(dataset)
-    if (folder / _MANIFEST).is_file():
+    if lies(folder / _MANIFEST):
         try:
             held = _manifest(folder)
         except DamagedError:

@@ -126,6 +126,15 @@ def test_missing_data_says_what_to_run(root):
         packed.load("aircraft")
 
 
+@pytest.mark.parametrize("variable", ["STAMPBENCH_CACHE", "STAMPBENCH_DATA"])
+@pytest.mark.parametrize("read", [packed.load, packed.fetch, packed.status], ids=["load", "fetch", "status"])
+def test_a_folder_where_nobody_may_look_is_named(variable, read, monkeypatch):
+    """An overlong name stands for a folder without permission, because root may look everywhere."""
+    monkeypatch.setenv(variable, f"/{'x' * 5000}")
+    with pytest.raises(DataError, match=f"cannot be read .*{variable}"):
+        read() if read is packed.status else read("cifar10")
+
+
 def test_an_interrupted_write_leaves_nothing(mirror, cache, monkeypatch):
     def fail(tensors, path):
         path.write_bytes(b"half")
