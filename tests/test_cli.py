@@ -189,6 +189,15 @@ def test_failed_jobs_end_with_1_until_they_are_retried(stampbench, runs):
     assert runs.retry is True
 
 
+def test_jobs_without_a_record_are_named_and_end_with_1(stampbench, runs, monkeypatch):
+    """As where another process holds them, and an executor does not wait."""
+    monkeypatch.setattr(runs, "run", lambda *_: [])
+    code, _, err = stampbench("run", "toy", "--method", "dense", "--seed", "0")
+    assert code == 1
+    assert "missing: dense" in err and "on cifar10" in err and "on svhn" in err
+    assert "2 of 2 jobs have no record; the same command runs them" in err
+
+
 def test_ctrl_c(stampbench, runs):
     runs.error = KeyboardInterrupt()
     code, _, err = stampbench("run", "toy")
