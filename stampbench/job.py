@@ -36,12 +36,14 @@ class Start(StrEnum):
 class Budget(BaseModel):
     """The share of a resource of the dense network that a plan may keep.
 
-    `resource` is a registered resource for plans of channels, and `WEIGHTS` for plans of single weights.
+    `resource` is a registered resource for plans of channels, and `WEIGHTS` for plans of single weights. `table` is the
+    digest of the table of layers that a budget of time is predicted from, which names the device, or None.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     resource: str = "macs"
     keep: float = Field(gt=0, le=1)
+    table: Annotated[str, Field(pattern="^[0-9a-f]{16}$")] | None = None
 
 
 class LearningRates(BaseModel):
@@ -158,13 +160,14 @@ class Job(BaseModel):
 class ArtefactSpec(BaseModel):
     """Everything that decides an artefact, which must exist before a job. Its digest is the artefact's name.
 
-    `scope` is "reference" (shared by all targets) or "target"; `seed` is the job's artefact seed. `recipe` holds what
-    differs from the defaults, and versions; the harness adds the digest of the dataset to it.
+    `scope` is "reference" (shared by all targets), "target", or "device" for what is measured on one, without a
+    dataset; `seed` is the job's artefact seed. `recipe` holds what differs from the defaults, and versions; the harness
+    adds the digest of the dataset to it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     kind: str
-    scope: str = Field(pattern="^(reference|target)$")
+    scope: str = Field(pattern="^(reference|target|device)$")
     dataset: str
     network: str
     width: float

@@ -45,7 +45,8 @@ class Cost(_Part):
     """The trainable parameters, and the MACs for one image, of the pruned network and of the dense one.
 
     `budget_unused` is what the plan leaves of its budget, in the budget's resource; `floored` names the groups that the
-    floor kept alive.
+    floor kept alive. `predicted_share` is what the plan uses of a resource that is predicted from a table, as a share
+    of the dense network's; the measured share is that of the record's `speed`.
     """
 
     params: Count
@@ -55,6 +56,7 @@ class Cost(_Part):
     budget_unused: Count
     widths: dict[str, Positive]
     floored: list[str]
+    predicted_share: Share | None = None
 
 
 class Seconds(_Part):

@@ -82,6 +82,8 @@ RESOURCES = Registry(
     {
         "macs": "stampbench.pruning.resources.macs:Macs",
         "params": "stampbench.pruning.resources.params:Params",
+        "training-time": "stampbench.pruning.resources.time:TrainingTime",
+        "latency": "stampbench.pruning.resources.time:Latency",
     },
 )
 EXECUTORS = Registry(

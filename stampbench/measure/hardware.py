@@ -31,6 +31,15 @@ def cuda_device_count() -> int:
     return 0
 
 
+def device_name() -> str:
+    """Return the name of the first GPU or, where there is none, the model of the CPU."""
+    if not cuda_device_count():
+        return cpu_model()
+    import torch
+
+    return str(torch.cuda.get_device_name(0))
+
+
 def refuse_more_threads(threads: int) -> None:
     """Raise `UserError` if a suite asks for an absurd number of threads: more than four per core of this machine."""
     most = MOST_THREADS_PER_CORE * (cores := os.cpu_count() or 1)

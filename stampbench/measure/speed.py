@@ -51,12 +51,10 @@ def measure(
 
     Images and labels are generated, as speed does not depend on them.
     """
-    pair = [_network(network, classes, w, device) for w in (dense_widths, widths)]
+    pair = [network_at(network, classes, w, device) for w in (dense_widths, widths)]
 
     def timing(kind: str, batch_size: int, step: Callable[[nn.Module, torch.Tensor], object]) -> Timing:
-        stream = seeding.generator("speed", kind, 0)
-        images = torch.randn(batch_size, 3, input_size, input_size, generator=stream)
-        images = images.to(device, memory_format=torch.channels_last)
+        images = made_up_images(kind, batch_size, input_size, device)
         samples: tuple[list[float], list[float]] = ([], [])
         for index in range(WARMUPS + ROUNDS[kind]):
             for module, kept in zip(pair, samples, strict=True):
@@ -65,23 +63,10 @@ def measure(
                     kept.append(seconds)
         return Timing(batch_size=batch_size, dense=samples[0], compact=samples[1])
 
-    labels = torch.arange(TRAIN_BATCH, device=device) % classes
-    optimizers = {module: torch.optim.SGD(module.parameters(), lr=1e-3, momentum=0.9, fused=True) for module in pair}
-
-    def train_step(module: nn.Module, images: torch.Tensor) -> None:
-        with autocast(device, precision):
-            logits = module(images)
-        loss = nn.functional.cross_entropy(logits.float(), labels)
-        optimizers[module].zero_grad(set_to_none=True)
-        loss.backward()
-        optimizers[module].step()
-
-    @torch.no_grad()
-    def infer(module: nn.Module, images: torch.Tensor) -> None:
-        with autocast(device, precision):
-            module(images)
-
-    trained = timing("train_step", TRAIN_BATCH, train_step)
+    optimizers = {module: optimizer_of(module) for module in pair}
+    trained = timing(
+        "train_step", TRAIN_BATCH, lambda module, images: train_step(module, optimizers[module], images, precision)
+    )
     gpu = gpu_state(device)
     for module in pair:
         module.eval()
@@ -94,14 +79,44 @@ def measure(
         dense_widths=dict(dense_widths),
         precision=precision,
         train_step=trained,
-        latency=timing("latency", 1, infer),
-        inference=timing("inference", INFERENCE_BATCH, infer),
+        latency=timing("latency", 1, lambda module, images: infer(module, images, precision)),
+        inference=timing("inference", INFERENCE_BATCH, lambda module, images: infer(module, images, precision)),
         gpu=gpu,
         provenance=provenance(device, precision, executor, exclusive),
     )
 
 
-def _network(name: str, classes: int, widths: Mapping[str, int], device: torch.device) -> nn.Module:
+def train_step(network: nn.Module, optimizer: torch.optim.Optimizer, images: torch.Tensor, precision: str) -> None:
+    """Take one training step on images (N, 3, H, W), with labels 0, 1, 2, … in turn."""
+    with autocast(images.device, precision):
+        logits = network(images)
+    labels = torch.arange(len(images), device=images.device) % logits.shape[1]
+    loss = nn.functional.cross_entropy(logits.float(), labels)
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    optimizer.step()
+
+
+@torch.no_grad()
+def infer(network: nn.Module, images: torch.Tensor, precision: str) -> None:
+    """Run the network once on images (N, 3, H, W)."""
+    with autocast(images.device, precision):
+        network(images)
+
+
+def optimizer_of(network: nn.Module) -> torch.optim.Optimizer:
+    """Return the optimiser of a timed training step."""
+    return torch.optim.SGD(network.parameters(), lr=1e-3, momentum=0.9, fused=True)
+
+
+def made_up_images(kind: str, batch_size: int, input_size: int, device: torch.device) -> torch.Tensor:
+    """Return standard normal images (batch_size, 3, size, size) for that kind of step, channels last."""
+    images = torch.randn(batch_size, 3, input_size, input_size, generator=seeding.generator("speed", kind, 0))
+    return images.to(device, memory_format=torch.channels_last)
+
+
+def network_at(name: str, classes: int, widths: Mapping[str, int], device: torch.device) -> nn.Module:
+    """Return a network of these widths, with weights, in train mode on the device."""
     network = build(name, classes, 1.0, widths)
     initialise(network, *(seeding.generator("speed", part, 0) for part in ("initial-weights", "head")))
     return place(network, device).train()

@@ -55,7 +55,8 @@ def allocate(
     if pricing.cost(smallest) > budget:
         raise BudgetError(
             f"the smallest network that keeps every group alive needs {pricing.cost(smallest):,} {pricing.label}, "
-            f"the budget is {budget:,}: raise the budget, or lower round_to or the floor"
+            f"which is {pricing.cost(smallest) / pricing.cost():.1%} of the dense network's; the budget is {budget:,}: "
+            "raise the budget, or lower round_to or the floor"
         )
     widths = widths_of(_largest(lambda count: pricing.cost(widths_of(count)) <= budget, len(ranked)))
     keep = {name: _best(scores[name], width) for name, width in widths.items()}

@@ -8,9 +8,10 @@ from typing import Any
 
 import pandas as pd
 
+from stampbench import registry
 from stampbench.job import Job
 from stampbench.measure.busy import Machine, idle_yardsticks, slowdown
-from stampbench.record import PRETRAINED, Provenance, Record, Timing
+from stampbench.record import PRETRAINED, Provenance, Record, Speed, Timing
 from stampbench.report.variants import Variants
 from stampbench.statistics import summarise
 from stampbench.store import Store
@@ -25,7 +26,11 @@ BUDGET = ["resource", "keep"]
 HEAD = [*ROW, *BUDGET, "epochs"]
 SECONDS = ["pretrain_s", "prune_s", "train_s", "total_s", "reference_s", "own_reference_s"]
 SPEED_UPS = ["train_speed_up", "inference_speed_up"]
-MEASURES = ["top1", "top5", "params", "macs", *SECONDS, *SPEED_UPS]
+# Where the budget is one of time: the share of the dense network's time, as the plan predicted it and as measured.
+TIME_SHARES = ["predicted_share", "measured_share"]
+MEASURES = ["top1", "top5", "params", "macs", *TIME_SHARES, *SECONDS, *SPEED_UPS]
+# A plan is over its budget of time if the measured share is more than 5 % above the budget.
+MOST_OVER = 1.05
 # The columns that say which images, devices and numerics a record comes from.
 ORIGIN = ["display_name", "train", "validation", "test", "device", "fingerprint", "speed_device"]
 # How many times as long as on the idle machine the yardstick took around a job; NaN where the machine was not busy.
@@ -51,8 +56,9 @@ def cell_frame(jobs: pd.DataFrame) -> pd.DataFrame:
     """Return one row per cell, in order of first appearance, computed over the finished jobs of a `job_frame`.
 
     The columns are `PLACE`, `HEAD`, planned and done (numbers of seeds), outcome (what became of the other seeds, or
-    ""), keys (of the finished records), busy (during how many of them the machine was busy, in words, or ""), and for
-    each measure m its mean m, its sample standard deviation m_sd and its number of values m_n.
+    ""), keys (of the finished records), busy (during how many of them the machine was busy, in words, or ""), over (how
+    many of them take more time than their budget, in words, or ""), and for each measure m its mean m, its sample
+    standard deviation m_sd and its number of values m_n.
     """
     keys = [*PLACE, *HEAD]
     rows = [
@@ -119,14 +125,24 @@ def _measures(record: Record, store: Store) -> dict[str, Any]:
         values |= {"params": cost.params / cost.dense_params, "macs": cost.macs / cost.dense_macs}
         if cost.params == cost.dense_params:
             values |= dict.fromkeys(SPEED_UPS, 1.0)
+        values["predicted_share"] = cost.predicted_share
     speed = store.speed(record.speed) if record.speed else None
     if speed is not None:
         values |= {
             "train_speed_up": speed_up(speed.train_step),
             "inference_speed_up": speed_up(speed.inference),
             "speed_device": device_of(speed.provenance),
+            "measured_share": measured_share(record.job, speed),
         }
     return values
+
+
+def measured_share(job: Job, speed: Speed) -> float | None:
+    """Return the measured share of the dense network's time, or None where the budget is none of time."""
+    if job.budget.table is None:
+        return None
+    ratio = speed_up(getattr(speed, registry.RESOURCES.load(job.budget.resource).timing))
+    return 1 / ratio if ratio else None
 
 
 def device_of(made: Provenance) -> str:
@@ -137,7 +153,7 @@ def device_of(made: Provenance) -> str:
 def _summary(group: pd.DataFrame) -> dict[str, Any]:
     done = group[group["status"] == "done"]
     counts = {"planned": len(group), "done": len(done), "outcome": _shortfall(group)}
-    row: dict[str, Any] = counts | {"keys": tuple(done["key"]), "busy": _busy(done)}
+    row: dict[str, Any] = counts | {"keys": tuple(done["key"]), "busy": _busy(done), "over": _over(done)}
     for measure in MEASURES:
         summary = summarise(float(value) for value in done[measure].dropna())
         row |= {measure: summary.mean, f"{measure}_sd": summary.sd, f"{measure}_n": summary.n}
@@ -153,6 +169,18 @@ def _busy(done: pd.DataFrame) -> str:
     return (
         f"other work kept the machine busy during {jobs}: a fixed step took up to {factors.max():.1f} times as long as "
         "usual, so these seconds may be too large"
+    )
+
+
+def _over(done: pd.DataFrame) -> str:
+    """Return how many jobs take more than their budget of time, and the largest share among them, or ""."""
+    over = done[done["measured_share"].astype(float) > MOST_OVER * done["keep"]]
+    if over.empty:
+        return ""
+    jobs = f"{len(over)} of {len(done)} {'network' if len(done) == 1 else 'networks'}"
+    return (
+        f"{jobs} took more than 5 % above the budget when measured, the slowest {over['measured_share'].max():.3f} of "
+        "the dense network's time"
     )
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import get_args
+from typing import Any, get_args
 
 from stampbench.job import Job, Precision
 from stampbench.record import Record
@@ -12,6 +12,7 @@ from stampbench.report.data import Data
 from stampbench.report.model import Table
 from stampbench.report.remarks import remarks
 from stampbench.report.tables import TABLES
+from stampbench.running import layer_times
 from stampbench.store import Store
 from stampbench.suite import Suite
 
@@ -41,7 +42,7 @@ def suite_sections(suite: Suite, store: Store) -> list[Section]:
 
 def preset_sections(suite: Suite, preset: str, store: Store) -> list[Section]:
     """Return a section for each precision with records, stale ones included; most finished jobs come first."""
-    runs = [(jobs, store.of(jobs)) for jobs in _runs(suite, preset)]
+    runs = [(jobs, store.of(jobs)) for jobs in _runs(suite, preset, store)]
     runs.sort(key=lambda run: sum(record.status == "done" for record in run[1].values()), reverse=True)
     sections = [_section(suite, preset, jobs, records, store) for jobs, records in runs]
     return [section for section in sections if section.tables or section.remarks]
@@ -57,10 +58,40 @@ def _section(suite: Suite, preset: str, jobs: Sequence[Job], records: dict[str, 
     return Section(title, tuple(table for tables_of in TABLES for table in tables_of(data)), notes, data)
 
 
-def _runs(suite: Suite, preset: str) -> list[list[Job]]:
-    """Return the preset's jobs once for each precision that it can run in."""
+def _runs(suite: Suite, preset: str, store: Store) -> list[list[Job]]:
+    """Return the preset's jobs once for each precision that it can run in and, for budgets of time, for each device."""
     fixed = suite.preset(preset).protocol.precision
-    return [suite.jobs(preset, precision) for precision in (get_args(Precision) if fixed == "auto" else (fixed,))]
+    precisions = get_args(Precision) if fixed == "auto" else (fixed,)
+    return [run for precision in precisions for run in _by_device(suite.jobs(preset, precision), store)]
+
+
+def _by_device(jobs: list[Job], store: Store) -> list[list[Job]]:
+    """Return jobs with budgets of time once for each device whose tables of layers the pool's records name."""
+    if not any(layer_times.timing_of(job) for job in jobs):
+        return [jobs]
+    # What a table is measured for, and the table, by device; of several torch builds the last one counts.
+    tables: dict[str, dict[tuple[Any, ...], str]] = {}
+    for record in store.records():
+        if table := record.job.budget.table:
+            tables.setdefault(record.provenance.device, {})[_measured_for(record.job)] = table
+    return [_named(jobs, known) for known in tables.values()] or [jobs]
+
+
+def _named(jobs: Sequence[Job], tables: Mapping[tuple[Any, ...], str]) -> list[Job]:
+    """Return the jobs, with the table of one device named in every budget that rests on one."""
+
+    def named(job: Job) -> Job:
+        table = tables.get(_measured_for(job))
+        budget = job.budget.model_copy(update={"table": table})
+        return job if table is None else job.model_copy(update={"budget": budget})
+
+    return [named(job) for job in jobs]
+
+
+def _measured_for(job: Job) -> tuple[Any, ...]:
+    protocol = job.protocol
+    conditions = (protocol.precision, protocol.threads, protocol.mode, protocol.round_to)
+    return (job.budget.resource, job.network, job.width, job.target, *conditions)
 
 
 def _nothing(suite: Suite) -> Section:

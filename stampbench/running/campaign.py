@@ -16,6 +16,7 @@ from stampbench.measure import hardware
 from stampbench.record import Record
 from stampbench.registry import suggestion
 from stampbench.report.variants import Variants
+from stampbench.running import layer_times
 from stampbench.running.estimate import Estimate, PastRecords
 from stampbench.running.progress import duration
 from stampbench.store import Store
@@ -38,7 +39,8 @@ class Campaign:
         self.cuda = hardware.cuda_device_count() > 0 if cuda is None else cuda
         self.preset = preset or hardware.default_preset(self.suite, self.cuda)
         self.store = store
-        self.jobs = self.suite.jobs(self.preset, hardware.preferred_precision(self.cuda))
+        listed = self.suite.jobs(self.preset, hardware.preferred_precision(self.cuda))
+        self.jobs = layer_times.with_tables(listed, self.suite.datasets)
         self._by_default = preset is None
 
     @cached_property

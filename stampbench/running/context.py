@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from stampbench import registry, seeding
-from stampbench.contract import Budget, Plan, SaliencyMethod, Task
+from stampbench.contract import Artefact, Budget, Plan, SaliencyMethod, Task
 from stampbench.data.catalogue import Dataset
 from stampbench.data.loader import EpochLoader, training_batches
 from stampbench.job import WEIGHTS, Job
@@ -57,11 +57,16 @@ class JobContext:
         return self.clock.phase(name)
 
 
-def context_of(job: Job, dataset: Dataset, seed: int, clock: PhaseClock, workplace: Workplace, name: str) -> JobContext:
-    """Return the context of a job, or of an artefact: its streams are those of (dataset, seed)."""
+def context_of(
+    job: Job, dataset: Dataset, seed: int, clock: PhaseClock, workplace: Workplace, name: str, table: Artefact | None
+) -> JobContext:
+    """Return the context of a job, or of an artefact: its streams are those of (dataset, seed).
+
+    `table` is the artefact that a budget of time is predicted from.
+    """
     protocol, checkpoint = job.protocol, checkpoint_of(workplace, name)
     shape = (protocol.precision, protocol.round_to, protocol.floor)
-    return JobContext(workplace.device, *shape, dataset, seed, resource_of(job), clock, checkpoint)
+    return JobContext(workplace.device, *shape, dataset, seed, resource_of(job, table), clock, checkpoint)
 
 
 def checkpoint_of(workplace: Workplace, name: str) -> Checkpoint:
@@ -69,8 +74,11 @@ def checkpoint_of(workplace: Workplace, name: str) -> Checkpoint:
     return Checkpoint(workplace.artefacts.cache / "checkpoints" / f"{name}.safetensors")
 
 
-def resource_of(job: Job) -> Resource:
+def resource_of(job: Job, table: Artefact | None) -> Resource:
     """Return the resource that the job's budget is a share of; where single weights are counted, MACs."""
     name = job.budget.resource
-    resource: type[Resource] = registry.RESOURCES.load("macs" if name == WEIGHTS else name)
-    return resource()
+    resource = registry.RESOURCES.load("macs" if name == WEIGHTS else name)
+    if resource.timing is not None and table is None:
+        raise ValueError(f"a budget of {name} needs a table of layers, and the job names none")
+    made: Resource = resource() if table is None or resource.timing is None else resource(table.tensors)
+    return made

@@ -54,7 +54,7 @@ def needs_of(jobs: Sequence[Job], custom: Mapping[str, CustomDataset], artefacts
             if folder := artefacts.folder(spec):
                 artefacts.load(spec)
                 needs.folders.add(folder)
-            elif spec.digest not in needs.unmade:
+            elif spec.dataset and spec.digest not in needs.unmade:
                 needs.unmade[spec.digest] = spec
                 needs.add_images(spec.dataset, spec.recipe["images"], spec.seed, custom)
     return needs

@@ -9,14 +9,14 @@ from stampbench.contract import Artefact, ArtefactSpec, Method
 from stampbench.data import catalogue, packed
 from stampbench.data.catalogue import CustomDataset
 from stampbench.data.split import make_task
-from stampbench.errors import DataError
+from stampbench.errors import DataError, UserError
 from stampbench.files import room
 from stampbench.job import Job
 from stampbench.measure.phases import PhaseClock
 from stampbench.measure.provenance import provenance
 from stampbench.networks.check import checked
 from stampbench.record import ArtefactUse
-from stampbench.running import pretraining
+from stampbench.running import layer_times, pretraining
 from stampbench.running.artefacts import Artefacts
 from stampbench.running.context import checkpoint_of, context_of
 from stampbench.running.workplace import Workplace
@@ -66,9 +66,9 @@ def needed_artefacts(
     """
     if unserved(job, method, custom):
         return []
-    start = pretraining.spec_of(job)
+    table, start = layer_times.spec_of(job, custom), pretraining.spec_of(job)
     specs = [*([start] if start else []), *method.artefacts(job)]
-    return [_with_data(spec, custom, artefacts) for spec in specs]
+    return [*([table] if table else []), *(_with_data(spec, custom, artefacts) for spec in specs)]
 
 
 def _with_data(spec: ArtefactSpec, custom: Mapping[str, CustomDataset], artefacts: Artefacts) -> ArtefactSpec:
@@ -85,7 +85,8 @@ def _with_data(spec: ArtefactSpec, custom: Mapping[str, CustomDataset], artefact
 def _make(
     spec: ArtefactSpec, job: Job, method: Method, artefacts: Mapping[str, Artefact], workplace: Workplace
 ) -> Artefact:
-    label = f"{spec.kind} {spec.network} × {spec.width:g} on {spec.dataset}, seed {spec.seed}"
+    where = f"on {spec.dataset}, seed {spec.seed}" if spec.dataset else f"on {spec.recipe['device']}"
+    label = f"{spec.kind} {spec.network} × {spec.width:g} {where}"
     workplace.observer.artefact_started(label)
     with room(workplace.artefacts.cache, _bytes_of(job, workplace)):
         made = _made(spec, job, method, artefacts, workplace, label)
@@ -107,6 +108,13 @@ def _made(
     workplace: Workplace,
     label: str,
 ) -> Artefact:
+    if spec.kind == layer_times.KIND:
+        if not workplace.exclusive:
+            raise UserError(
+                f"budgets of {job.budget.resource} rest on measured layers, and executor {workplace.executor!r} shares "
+                "its machines; run one of these jobs with --executor in-process first, or all of them"
+            )
+        return layer_times.make(spec, workplace.device)
     values, dataset = spec.settings, catalogue.resolve(spec.dataset, workplace.custom)
     # A job draws its target's split by its artefact seed, so nothing here has seen its validation images.
     task, _ = make_task(
@@ -120,5 +128,6 @@ def _made(
     if spec.kind == pretraining.KIND:
         report = workplace.reporter(label, int(values["epochs"]))
         return pretraining.pretrain(spec, task, dataset, workplace.device, report)
-    context = context_of(job, dataset, spec.seed, PhaseClock(workplace.device), workplace, spec.digest)
+    clock, table = PhaseClock(workplace.device), artefacts.get(layer_times.KIND)
+    context = context_of(job, dataset, spec.seed, clock, workplace, spec.digest, table)
     return method.prepare(spec, task, artefacts, context)

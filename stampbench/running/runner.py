@@ -18,7 +18,7 @@ from stampbench.measure.provenance import provenance
 from stampbench.pruning.cost import CostModel
 from stampbench.pruning.groups import channel_groups
 from stampbench.record import Record
-from stampbench.running import pretraining
+from stampbench.running import layer_times, pretraining
 from stampbench.running.context import context_of
 from stampbench.running.preparing import method_of, prepare, unserved
 from stampbench.running.stages import (
@@ -81,7 +81,8 @@ def _run(job: Job, workplace: Workplace) -> Record:
     memory.reset_peak(device)
     clock = PhaseClock(device)
     dataset = catalogue.resolve(job.target, workplace.custom)
-    context = context_of(job, dataset, job.seed, clock, workplace, job.key)
+    table = artefacts.pop(layer_times.KIND, None)
+    context = context_of(job, dataset, job.seed, clock, workplace, job.key, table)
     with clock.phase("data"):
         images = images_of(job, dataset, workplace)
     with clock.phase("start"):

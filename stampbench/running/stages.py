@@ -191,6 +191,7 @@ def cost_of(job: Job, cost: CostModel, pricing: Pricing, plan: Plan) -> Cost:
         budget_unused=budget - used,
         widths=widths,
         floored=list(plan.notes.get("floored", [])),
+        predicted_share=used / pricing.cost() if job.budget.table else None,
     )
 
 

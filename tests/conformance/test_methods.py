@@ -14,8 +14,10 @@ from stampbench.pruning.cost import CostModel
 from stampbench.pruning.groups import channel_groups
 from stampbench.pruning.masks import prunable_weights
 from stampbench.pruning.resources.params import Params
+from stampbench.pruning.resources.time import TrainingTime
 from tests.conformance.conftest import ToyContext, method_of, planned, toy_task
 from tests.fixtures.strategies import NETWORKS, lively
+from tests.fixtures.tables import made_up_table
 
 METHODS = sorted(registry.METHODS.targets())
 CELLS = [pytest.param(m, n, id=f"{m}-{n}") for m in METHODS for n in NETWORKS]
@@ -85,11 +87,13 @@ def test_the_plan_fills_its_budget_and_empties_no_group(name, network, task, con
 
 @pytest.mark.parametrize("name", [name for name in METHODS if method_of(name).prunes])
 @pytest.mark.parametrize("network", FEW_NETWORKS)
-def test_the_plan_fills_a_budget_of_parameters(name, network, task):
-    dense, budget = lively(network), Budget(resource="params", keep=0.3)
+@pytest.mark.parametrize("resource", ["params", "training-time"])
+def test_the_plan_fills_a_budget_of_another_resource(name, network, resource, task):
+    dense, budget = lively(network), Budget(resource=resource, keep=0.4)
     cost = CostModel.of(dense, channel_groups(dense, task.input_size), task.input_size)
-    plan = planned(name, network, task, budget, dense=dense, context=ToyContext(resource=Params()))
-    assert_filled(plan, cost.params_form, budget.keep)
+    found = Params() if resource == "params" else TrainingTime(made_up_table(cost).tensors)
+    plan = planned(name, network, task, budget, dense=dense, context=ToyContext(resource=found))
+    assert_filled(plan, found.pricing(cost), budget.keep)
 
 
 @pytest.mark.parametrize(("name", "network"), WEIGHT_CELLS)

@@ -48,11 +48,16 @@ class Pricing(Protocol):
 
 
 class Resource(ABC):
-    """A quantity that a network uses and a budget limits. `label` is its name in tables, `unit` that of its amounts."""
+    """A quantity that a network uses and a budget limits. `label` is its name in tables, `unit` that of its amounts.
+
+    `timing` names the timing of `stampbench.record.Speed` that a pricing predicts; the resource is then made with the
+    tensors of a table of layers, which must be measured first. It is None where the cost is a closed form.
+    """
 
     name: ClassVar[str]
     label: ClassVar[str]
     unit: ClassVar[str] = ""
+    timing: ClassVar[str | None] = None
 
     @abstractmethod
     def pricing(self, cost: CostModel) -> Pricing:

@@ -68,6 +68,8 @@ def measured(cell: dict[str, Any], measure: str, notes: Notes) -> Entry:
     said = [f"measured for {known} of {done} seeds"] if known < done else []
     if measure in TIMED and cell["busy"]:
         said.append(cell["busy"])
+    if measure == "measured_share" and cell["over"]:
+        said.append(cell["over"])
     return Entry(MEASURES[measure][1](cell, measure), notes.index("; ".join(said)) if said else None)
 
 
@@ -95,6 +97,8 @@ MEASURES: dict[str, tuple[str, Callable[[dict[str, Any], str], str]]] = {
     "top5": ("top-5 %", accuracy),
     "params": ("parameters %", _percent),
     "macs": ("MACs %", _percent),
+    "predicted_share": ("predicted time %", _percent),
+    "measured_share": ("measured time %", _percent),
     "pretrain_s": ("pretrain s", _seconds),
     "prune_s": ("prune s", _seconds),
     "train_s": ("train s", _seconds),

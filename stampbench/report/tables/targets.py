@@ -7,10 +7,12 @@ from typing import Any
 import pandas as pd
 
 from stampbench.report.data import Data, Scope, at_place, devices, display_name, distinct
-from stampbench.report.frames import PLACE
+from stampbench.report.frames import PLACE, TIME_SHARES
 from stampbench.report.model import Column, Entry, Notes, Table
 from stampbench.report.tables.entries import MEASURES, dicts, distinct_rows, head, head_columns, measured
 from stampbench.report.words import network_label
+
+SOMETIMES = ("top5", *TIME_SHARES)
 
 
 def target_tables(data: Data) -> list[Table]:
@@ -23,8 +25,8 @@ def target_tables(data: Data) -> list[Table]:
 
 def _target_table(jobs: pd.DataFrame, cells: pd.DataFrame, scope: Scope, network: str) -> Table:
     notes = Notes()
-    # Top-5 accuracy is recorded for datasets of at least 100 classes.
-    measures = [measure for measure in MEASURES if measure != "top5" or cells["top5"].notna().any()]
+    # Top-5 accuracy is recorded for datasets of at least 100 classes, and shares of time for budgets of time.
+    measures = [measure for measure in MEASURES if measure not in SOMETIMES or cells[measure].notna().any()]
     rows = tuple(
         (*head(cell, scope), _count(cell, notes), *(measured(cell, measure, notes) for measure in measures))
         for cell in dicts(cells)

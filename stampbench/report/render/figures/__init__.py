@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from stampbench.report.data import Data
 from stampbench.report.render.figures.accuracy_seconds import draw_accuracy_seconds
 from stampbench.report.render.figures.accuracy_share import draw_accuracy_share
+from stampbench.report.render.figures.accuracy_step import draw_accuracy_step
 from stampbench.report.render.figures.break_even import draw_break_even
 from stampbench.report.render.figures.drawing import Figure, Sketch, saved
 from stampbench.report.render.figures.masks import draw_masks
@@ -21,6 +22,7 @@ from stampbench.report.render.figures.widths import draw_widths
 OF_A_PLACE: tuple[Callable[[View], Iterator[Sketch]], ...] = (
     draw_accuracy_share,
     draw_accuracy_seconds,
+    draw_accuracy_step,
     draw_time_to_accuracy,
     draw_widths,
     draw_break_even,

@@ -1,0 +1,225 @@
+"""Measures a table of layers: the seconds of every block of a network, taken inside whole networks of many widths.
+
+A block is a convolution or linear layer with what runs until the next one begins: batch norm, ReLU, pooling, addition.
+It is timed forward and, in training steps, backward, among its neighbours and with their traffic in the caches.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import pairwise
+from statistics import median
+from typing import Any
+
+import torch
+from scipy.optimize import nnls
+from torch import Tensor, nn
+
+from stampbench.errors import NetworkError
+from stampbench.measure.speed import TRAIN_BATCH, infer, made_up_images, network_at, optimizer_of, train_step
+from stampbench.measure.yardstick import yardstick
+from stampbench.pruning.cost import CostModel
+from stampbench.pruning.groups import Group
+from stampbench.pruning.resources.layer_table import FIXED, LayerTable, never_falling
+
+# The shares of every group's width that are measured. Their number is prime, which `directions` needs.
+SHARES = (0.05, 0.12, 0.25, 0.4, 0.58, 0.78, 1.0)
+POINTS = len(SHARES)
+ROUNDS, SAMPLES = 3, 2
+VECTOR = 8
+Visit = tuple[int, int]
+
+
+def measure_layers(
+    name: str,
+    network: nn.Module,
+    groups: Sequence[Group],
+    input_size: int,
+    round_to: int,
+    timing: str,
+    precision: str,
+    device: torch.device,
+) -> tuple[LayerTable, dict[str, Any]]:
+    """Return the table of the network's layers for that timing of `Speed` ("train_step" or "latency"), and notes.
+
+    `network` is dense; its weights are not read. Every one of points² networks is visited in `ROUNDS` rounds, in random
+    order. Seconds are divided by those of the yardstick right before them and multiplied by its median, so that a busy
+    machine does not bend the table.
+    """
+    head = network.get_submodule("head")
+    assert isinstance(head, nn.Linear)
+    cost = CostModel.of(network, groups, input_size)
+    grid = {group.name: points_of(group.width, round_to) for group in groups}
+    sides = _sides(network, cost)
+    steps = directions(list(grid), list(sides.values()))
+    visits = [(i, j) for i in range(POINTS) for j in range(POINTS)]
+    found: dict[Visit, list[tuple[float, dict[str, float]]]] = {visit: [] for visit in visits}
+    order = torch.randperm(len(visits) * ROUNDS, generator=torch.Generator().manual_seed(0)).tolist()
+    images = made_up_images(timing, TRAIN_BATCH if timing == "train_step" else 1, input_size, device)
+    for index in order:
+        visit = visits[index % len(visits)]
+        widths = {group: points[position(visit, steps[group])] for group, points in grid.items()}
+        module = network_at(name, head.out_features, widths, device)
+        before = median(yardstick(device))
+        found[visit] += [(before, seconds) for seconds in timed_blocks(module, images, timing, precision)]
+    return _table(found, grid, sides, steps, cost), _notes(found)
+
+
+def points_of(width: int, round_to: int) -> list[int]:
+    """Return the widths to measure of a group, ascending: multiples of `round_to`, and the dense width.
+
+    Kernels work on vectors of 8 channels and take longer for other widths. Where plans may have any width, most are
+    others, so those are measured.
+    """
+    near = [max(1, round(share * width / round_to)) * round_to for share in SHARES[:-1]]
+    if round_to % VECTOR:
+        near = [point if point % VECTOR else point - round_to for point in near]
+    return [*(min(point, width) for point in near), width]
+
+
+def directions(groups: Sequence[str], sides: Sequence[tuple[str | None, str | None]]) -> dict[str, tuple[int, int]]:
+    """Return a direction (a, b) per group, so that points² networks show every block at every pair of widths.
+
+    In the network of visit (i, j), a group has the width at point (a·i + b·j) mod points. The two groups of a
+    block have directions that are linearly independent modulo the prime number of points, so that the visits reach all
+    pairs, each once. Raises `NetworkError` if there are not enough directions.
+    """
+    found: dict[str, int] = {}
+    choice = [(1, 0), *((slope, 1) for slope in range(POINTS))]
+    for group in groups:
+        beside = {other for pair in sides if group in pair for other in pair if other in found}
+        free = [index for index in range(len(choice)) if index not in {found[other] for other in beside if other}]
+        if not free:
+            raise NetworkError(f"{group!r} shares blocks with more than {POINTS} groups; its time cannot be predicted")
+        found[group] = free[0]
+    return {group: choice[index] for group, index in found.items()}
+
+
+def position(visit: Visit, direction: tuple[int, int]) -> int:
+    """Return the point at which a group of that direction is in that visit."""
+    return sum(step * number for step, number in zip(direction, visit, strict=True)) % POINTS
+
+
+def timed_blocks(module: nn.Module, images: Tensor, timing: str, precision: str) -> Iterator[dict[str, float]]:
+    """Yield the seconds of every block, and of the whole step as "", for some steps after one that is not timed."""
+    training = timing == "train_step"
+    module.train(training)
+    optimizer = optimizer_of(module)
+    for index in range(1 + SAMPLES):
+        with _marked(module, optimizer, images.device) as marks:
+            marks.add("")
+            if training:
+                train_step(module, optimizer, images, precision)
+            else:
+                infer(module, images, precision)
+            marks.add("")
+        if index:
+            yield marks.seconds()
+
+
+@dataclass
+class Marks:
+    """The moments at which blocks begin: a block's name, and a time or, on a GPU, an event on its stream."""
+
+    device: torch.device
+    moments: list[tuple[str, Any]] = field(default_factory=list)
+
+    def add(self, name: str) -> None:
+        """Mark this moment as the beginning of a block, or with "" as that of something else."""
+        if self.device.type == "cuda":
+            moment: Any = torch.cuda.Event(enable_timing=True)
+            moment.record()
+        else:
+            moment = time.perf_counter()
+        self.moments.append((name, moment))
+
+    def seconds(self) -> dict[str, float]:
+        """Return the seconds of every block, from each of its marks to the next mark, and of everything as ""."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        found = {"": self._between(self.moments[0][1], self.moments[-1][1])}
+        for (name, begun), (_, ended) in pairwise(self.moments):
+            if name:
+                found[name] = found.get(name, 0.0) + self._between(begun, ended)
+        return found
+
+    def _between(self, begun: Any, ended: Any) -> float:
+        return float(begun.elapsed_time(ended) / 1000 if self.device.type == "cuda" else ended - begun)
+
+
+@contextmanager
+def _marked(module: nn.Module, optimizer: torch.optim.Optimizer, device: torch.device) -> Iterator[Marks]:
+    """Mark where each block begins, forward and backward, and where the optimiser begins."""
+    marks = Marks(device)
+    handles = [optimizer.register_step_pre_hook(lambda *_: marks.add(""))]
+
+    def mark_backward(output: Tensor, name: str) -> None:
+        if output.requires_grad:
+            output.register_hook(lambda _gradient: marks.add(name))
+
+    for name, layer in _layers(module):
+        handles.append(layer.register_forward_pre_hook(lambda *_, name=name: marks.add(name)))
+        handles.append(layer.register_forward_hook(lambda _m, _i, output, name=name: mark_backward(output, name)))
+    try:
+        yield marks
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _layers(network: nn.Module) -> list[tuple[str, nn.Module]]:
+    return [(name, module) for name, module in network.named_modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+
+
+def _sides(network: nn.Module, cost: CostModel) -> dict[str, tuple[str | None, str | None]]:
+    """Return the groups of every block's input and output width, by the name of its layer; None for a fixed width.
+
+    A block whose input and output belong to one group is a function of that width alone.
+    """
+    pairs = zip(_layers(network), cost.layers, strict=True)
+    return {
+        name: (None if layer.in_group == layer.out_group else layer.in_group, layer.out_group)
+        for (name, _), layer in pairs
+    }
+
+
+def _table(
+    found: Mapping[Visit, Sequence[tuple[float, dict[str, float]]]],
+    grid: Mapping[str, Sequence[int]],
+    sides: Mapping[str, tuple[str | None, str | None]],
+    steps: Mapping[str, tuple[int, int]],
+    cost: CostModel,
+) -> LayerTable:
+    usual = median(before for samples in found.values() for before, _ in samples)
+    names, groups = ["", *sides], list(grid)
+    # The median over samples of each block of each visited network, (visits, 1 + blocks).
+    seconds = torch.tensor(
+        [
+            [median(each[name] * usual / before for before, each in samples) for name in names]
+            for samples in found.values()
+        ],
+        dtype=torch.float64,
+    )
+    sums, counts = (torch.zeros(len(sides), POINTS, POINTS, dtype=torch.float64) for _ in range(2))
+    for row, visit in zip(seconds, found, strict=True):
+        for block, side in enumerate(sides.values()):
+            # What does not depend on a side is the same at all of its points.
+            at = (block, *(slice(None) if g is None else position(visit, steps[g]) for g in side))
+            sums[at] += row[1 + block]
+            counts[at] += 1
+    params = [cost.params({g: grid[g][position(visit, steps[g])] for g in groups}) for visit in found]
+    outside = seconds[:, 0] - seconds[:, 1:].sum(1)
+    rest, _ = nnls(torch.tensor([[1.0, count] for count in params], dtype=torch.float64).numpy(), outside.numpy())
+    indices = [[FIXED if g is None else groups.index(g) for g in side] for side in sides.values()]
+    reads, writes = torch.tensor(indices).unbind(1)
+    return LayerTable(
+        torch.tensor(list(grid.values())), reads, writes, never_falling(sums / counts), torch.tensor(rest)
+    )
+
+
+def _notes(found: Mapping[Visit, Sequence[tuple[float, dict[str, float]]]]) -> dict[str, Any]:
+    yardsticks = [before for samples in found.values() for before, _ in samples]
+    return {"points": list(SHARES), "samples": ROUNDS * SAMPLES, "yardstick": [min(yardsticks), max(yardsticks)]}

@@ -1,0 +1,113 @@
+"""Budgets of time from the suite to the table: jobs name the table of their device, and records keep both shares."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from stampbench.errors import UserError
+from stampbench.measure import hardware
+from stampbench.report.frames import job_frame
+from stampbench.report.sections import preset_sections
+from stampbench.running import layer_times
+from stampbench.running.artefacts import Artefacts
+from stampbench.running.executors.base import keep
+from stampbench.running.layer_times import KIND, spec_of, with_tables
+from stampbench.running.progress import SilentProgress
+from stampbench.running.runner import run
+from stampbench.running.workplace import Workplace
+from stampbench.store import Store
+from tests.fixtures.quickly import quicken
+from tests.fixtures.tiny import tiny
+
+METHODS = '["dense", "random", "magnitude"]'
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    quicken(monkeypatch.setattr)
+
+
+@pytest.fixture(scope="module")
+def suite():
+    made = tiny(METHODS, seeds=1)
+    (grid,) = made.presets["tiny"].grid
+    timed = grid.model_copy(update={"resource": "training-time", "budgets": [0.6]})
+    preset = made.presets["tiny"].model_copy(update={"grid": [timed]})
+    return made.model_copy(update={"presets": {"tiny": preset}})
+
+
+@pytest.fixture
+def jobs(suite):
+    return with_tables(suite.jobs("tiny", "fp32"), {})
+
+
+@pytest.fixture
+def workplace(tmp_path, packed_images):
+    artefacts = Artefacts(tmp_path / "pool", tmp_path / "cache")
+    return Workplace(Store(tmp_path), artefacts, {}, torch.device("cpu"), SilentProgress(), "in-process")
+
+
+def test_only_budgets_of_time_name_a_table_and_all_of_a_device_the_same(suite, jobs):
+    before = suite.jobs("tiny", "fp32")
+    named = [job.budget.table for job in jobs]
+    assert named[0] is None and jobs[0].key == before[0].key
+    assert named[1] is not None and named[1] == named[2] and jobs[1].key != before[1].key
+    assert jobs[1].canonical["budget"]["table"] == named[1]
+
+
+def test_another_device_has_another_table_and_a_job_that_names_it_is_refused(jobs, monkeypatch):
+    monkeypatch.setattr(hardware, "cpu_model", lambda: "another processor")
+    monkeypatch.setattr(hardware, "cuda_device_count", lambda: 0)
+    assert with_tables(jobs, {})[1].budget.table != jobs[1].budget.table
+    with pytest.raises(UserError, match="was measured elsewhere"):
+        spec_of(jobs[1], {})
+
+
+def test_records_keep_the_predicted_share_and_the_table_and_reports_both_shares(suite, jobs, workplace, tmp_path):
+    records = [run(job, workplace) for job in jobs]
+    assert [record.status for record in records] == ["done"] * 3, [record.reason for record in records]
+    table = next(use for use in records[1].artefacts if use.kind == KIND)
+    assert table.scope == "device" and table.digest == jobs[1].budget.table and table.seconds > 0
+    assert not any(use.kind == KIND for use in records[0].artefacts)
+    assert records[0].cost.predicted_share is None
+    # No time of the table is charged to a target or to the reference side.
+    assert records[1].seconds.pretrain == 0
+    store = workplace.speeds
+    for record in records:
+        keep(record, [], store)
+    frame = job_frame(jobs, store)
+    shares = frame["predicted_share"].astype(float).tolist()
+    assert all(0.3 < share <= 0.6 for share in shares[1:])
+    assert (frame["measured_share"].astype(float)[1:] > 0).all() and frame["measured_share"].isna()[0]
+    # On any machine, a report finds the records by the table that they name.
+    (section,) = preset_sections(suite, "tiny", Store(tmp_path))
+    (target,) = [table for table in section.tables if "digits" in table.name and "resnet18" in table.name][:1]
+    headings = [column.heading for column in target.columns]
+    assert "predicted time %" in headings and "measured time %" in headings
+    assert "3/5 training time" in {row[2].text for row in target.rows}
+
+
+def test_the_same_table_gives_the_same_plan(jobs, workplace):
+    first, second = (run(jobs[2], workplace) for _ in range(2))
+    assert first.cost == second.cost and first.accuracy == second.accuracy
+
+
+def test_machines_that_are_shared_measure_no_table(jobs, workplace):
+    with pytest.raises(UserError, match="--executor in-process"):
+        run(jobs[1], replace(workplace, exclusive=False))
+
+
+def test_a_budget_that_no_widths_can_meet_names_the_least_share(jobs, workplace):
+    budget = jobs[1].budget.model_copy(update={"keep": 0.01})
+    record = run(jobs[1].model_copy(update={"budget": budget}), workplace)
+    assert record.status == "failed" and "% of the dense network's" in record.reason
+
+
+def test_a_job_without_a_table_says_so(suite, workplace):
+    record = run(suite.jobs("tiny", "fp32")[1], workplace)
+    assert record.status == "failed" and "needs a table of layers" in record.reason
+
+
+def test_the_table_is_no_part_of_what_an_offline_machine_gets(suite, jobs):
+    assert all(layer_times.spec_of(job, {}) is None for job in suite.jobs("tiny", "fp32"))
