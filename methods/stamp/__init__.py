@@ -23,7 +23,9 @@ class MetaOptions(Options):
     """The options of meta-training.
 
     `inner_steps` is K; with 0, weights and generator take one joint step. `shared` says whether the weights are updated
-    too, and `masks` which masks they are trained under. `static` takes the set inputs away.
+    too, and `masks` which masks they are trained under. `static` takes the set inputs away. `prices` says which
+    resource an episode's budget is a share of: always MACs; or one "drawn" from MACs, parameters and made-up prices,
+    which the generator then reads; or "with-time", among which is that of the job's own device.
     """
 
     meta_steps: int = Field(3000, ge=1)
@@ -31,6 +33,7 @@ class MetaOptions(Options):
     shared: Literal["updated", "frozen"] = "updated"
     masks: Literal["generated", "random"] = "generated"
     static: bool = False
+    prices: Literal["macs", "drawn", "with-time"] = "macs"
 
 
 class StampOptions(MetaOptions):
@@ -147,8 +150,10 @@ def meta_spec(job: Job, kind: str, options: MetaOptions) -> ArtefactSpec:
     meta = MetaOptions.model_validate({name: getattr(options, name) for name in MetaOptions.model_fields})
     if kind == RANDOM_MASKS:
         # No generator is trained under random masks, so its options make no difference.
-        meta = meta.model_copy(update={"masks": "random", "static": False, "shared": "updated"})
+        meta = meta.model_copy(update={"masks": "random", "static": False, "shared": "updated", "prices": "macs"})
     made = {"method_version": Stamp.version, **meta.chosen()}
+    if meta.prices == "with-time":
+        made["budget"] = {"resource": job.budget.resource, "table": job.budget.table}
     return ArtefactSpec.of(job, kind, "reference", job.protocol.reference.epochs, **made)
 
 

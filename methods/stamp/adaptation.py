@@ -54,12 +54,13 @@ def adapt(
     shape = Shape.of(network, task.input_size, context.floor, context.resource)
     generator = load_generator(options, shape, network, made, context)
     views = [view_set(network, shape.groups, *drawn, context.precision) for drawn in sets]
+    prices = shape.price_shares(budget.keep)
     shuffle = permutations(shape, context) if options.shuffled else None
     adapted = copy.deepcopy(network)
     load_into(adapted, {**network.state_dict(), **weights})
 
     def logits(seen: Sequence[SetView] = views) -> dict[str, Tensor]:
-        found = mean_logits(generator, seen, budget.keep)
+        found = mean_logits(generator, seen, budget.keep, prices)
         return found if shuffle is None else {name: logit[shuffle[name]] for name, logit in found.items()}
 
     one_by_one = cycle(views)

@@ -47,40 +47,48 @@ class ChannelLogits(nn.Module):
     kept, a group keeps between about a sixth and five sixths of its own.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, priced: bool) -> None:
         super().__init__()
-        self.conditions = nn.Linear(CODE + 2 + len(STATISTICS), HIDDEN)
+        self.conditions = nn.Linear(CODE + 2 + len(STATISTICS) + priced, HIDDEN)
         self.channel = nn.Linear(len(STATISTICS), HIDDEN, bias=False)
         self.score = nn.Linear(HIDDEN, 1, bias=False)
         self.direct = nn.Linear(len(STATISTICS), 1, bias=False)
         self.offset = nn.Linear(HIDDEN, 1)
 
     def forward(self, statistics: Tensor, conditions: Tensor) -> tuple[Tensor, Tensor]:
-        """Return scores (width,) and an offset (1,) from statistics (width, 7) and conditions (code + 2 + 7,)."""
+        """Return scores (width,) and an offset (1,) from statistics (width, 7) and conditions.
+
+        Conditions are the code (64,), two numbers of the budget, seven levels and, if priced, the group's price.
+        """
         conditioned = self.conditions(conditions)
         score = self.direct(statistics) + self.score(torch.relu(self.channel(statistics) + conditioned))
         return standardise(score[:, 0]), torch.tanh(self.offset(torch.relu(conditioned)))
 
 
 class MaskGenerator(nn.Module):
-    """The generator of masks for one network's groups, which serves all budgets and sets."""
+    """The generator of masks for one network's groups, which serves all budgets and sets.
 
-    def __init__(self, groups: Sequence[Group], features: int) -> None:
+    One that is `priced` also reads what the channels of every group cost, and so serves all resources.
+    """
+
+    def __init__(self, groups: Sequence[Group], features: int, priced: bool = False) -> None:
         super().__init__()
+        self.priced = priced
         self.encoder = SetEncoder(features, CODE)
-        self.logits = nn.ModuleDict({module_key(group.name): ChannelLogits() for group in groups})
+        self.logits = nn.ModuleDict({module_key(group.name): ChannelLogits(priced) for group in groups})
 
     def initialise(self, stream: torch.Generator) -> None:
         """Draw weights as `initialise` does."""
         initialise(self, stream)
 
-    def forward(self, view: SetView, keep: float) -> Logits:
-        """Return the logits of every group for a share of the MACs in (0, 1]."""
+    def forward(self, view: SetView, keep: float, prices: Tensor) -> Logits:
+        """Return the logits of every group for a share of the resource in (0, 1]; `prices` are its `price_shares`."""
         code = self.encoder(view.features, view.labels)
         budget = torch.tensor([math.log(keep), math.log(len(view.labels.unique()))]).to(code)
+        read = prices.to(code).split(1) if self.priced else [code[:0]] * len(view.levels)
         found = {
-            name: self.logits[module_key(name)](statistics, torch.cat([code, budget, view.levels[name]]))
-            for name, statistics in view.statistics.items()
+            name: self.logits[module_key(name)](statistics, torch.cat([code, budget, view.levels[name], price]))
+            for (name, statistics), price in zip(view.statistics.items(), read, strict=True)
         }
         return _gathered(found)
 
@@ -90,7 +98,7 @@ class StaticGenerator(nn.Module):
 
     def __init__(self, groups: Sequence[Group]) -> None:
         super().__init__()
-        self.logits = nn.ModuleDict({module_key(group.name): ChannelLogits() for group in groups})
+        self.logits = nn.ModuleDict({module_key(group.name): ChannelLogits(priced=False) for group in groups})
         self.statistics = nn.ParameterDict(
             {module_key(group.name): nn.Parameter(torch.empty(group.width, len(STATISTICS))) for group in groups}
         )
@@ -102,8 +110,8 @@ class StaticGenerator(nn.Module):
         for parameter in [*self.statistics.values(), self.code]:
             nn.init.normal_(parameter, generator=stream)
 
-    def forward(self, view: SetView, keep: float) -> Logits:
-        """Return the logits of every group; only the names of the groups are read from the view."""
+    def forward(self, view: SetView, keep: float, prices: Tensor) -> Logits:
+        """Return the logits of every group; only the names of the groups are read from the view, and no price."""
         budget = torch.tensor([math.log(keep), 0.0]).to(self.code)
         conditions = torch.cat([self.code, budget, torch.zeros_like(next(iter(view.levels.values())))])
         found = {
@@ -131,9 +139,9 @@ def initialise(generator: nn.Module, stream: torch.Generator) -> None:
                 module.direct.weight.zero_()[0, L1_NORM] = 1
 
 
-def mean_logits(generator: nn.Module, views: Sequence[SetView], keep: float) -> dict[str, Tensor]:
+def mean_logits(generator: nn.Module, views: Sequence[SetView], keep: float, prices: Tensor) -> dict[str, Tensor]:
     """Return the logits averaged over several sets of one target, as a single draw of a set leaves much to chance."""
-    found: list[dict[str, Tensor]] = [generator(view, keep).sum() for view in views]
+    found: list[dict[str, Tensor]] = [generator(view, keep, prices).sum() for view in views]
     return {name: torch.stack([logits[name] for logits in found]).mean(0) for name in found[0]}
 
 

@@ -25,6 +25,7 @@ from stampbench.training import autocast
 
 from .episodes import Episode, Episodes, nearest_classes, parted_classes
 from .mask_generator import MaskGenerator, StaticGenerator
+from .prices import made_up_pricing, price_shares
 from .relaxation import SoftCost, logistic_noise, relaxed_mask
 from .set_statistics import SetView, view_set
 from .sets import SET
@@ -65,10 +66,19 @@ class Shape:
         """Return the shape of a dense network, its channels priced by the resource."""
         groups = channel_groups(network, input_size)
         pricing = resource.pricing(CostModel.of(network, groups, input_size))
+        return cls.priced(groups, pricing, next(network.parameters()).device, floor)
+
+    @classmethod
+    def priced(cls, groups: tuple[Group, ...], pricing: Pricing, device: torch.device, floor: float) -> Shape:
+        """Return the shape of these groups under a pricing."""
         smallest = {name: max(1, math.ceil(floor * width)) for name, width in pricing.widths.items()}
         # Half a unit more, so that no rounding takes one away.
         least = (pricing.cost(smallest) + 0.5) / pricing.cost()
-        return cls(groups, pricing, SoftCost.of(pricing, next(network.parameters()).device), floor, least)
+        return cls(groups, pricing, SoftCost.of(pricing, device), floor, least)
+
+    def price_shares(self, keep: float) -> Tensor:
+        """Return what the generator reads of the prices at a budget; see `prices.price_shares`."""
+        return price_shares(self.pricing, max(keep, self.least))
 
     def gates(self, logits: Mapping[str, Tensor], keep: float) -> dict[str, Tensor]:
         """Return 0/1 gates within the budget, whose gradient reaches the logits."""
@@ -90,7 +100,8 @@ def make_generator(options: MetaOptions, groups: Sequence[Group], features: int)
     """Return a generator with undefined weights: call `initialise`, or load a state dict."""
     # On "meta" the layers draw no weights, so the global random state stays as it was.
     with torch.device("meta"):
-        made = StaticGenerator(groups) if options.static else MaskGenerator(groups, features)
+        priced = options.prices != "macs"
+        made = StaticGenerator(groups) if options.static else MaskGenerator(groups, features, priced)
     return made.to_empty(device="cpu")
 
 
@@ -124,8 +135,9 @@ class MetaTraining:
         self.options, self.context = options, context
         self.reference = reference.eval()
         self.shared = copy.deepcopy(reference).train()
-        # Meta-training prices by MACs alone, as jobs under every budget share its artefact.
+        # The artefact is shared by jobs under every budget, so a job's own resource does not enter unless asked for.
         self.shape = Shape.of(reference, task.input_size, context.floor, Macs())
+        self._cost = CostModel.of(reference, self.shape.groups, task.input_size)
         head = reference.get_submodule("head")
         assert isinstance(head, nn.Linear)
         self.generator = make_generator(options, self.shape.groups, head.in_features)
@@ -214,29 +226,44 @@ class MetaTraining:
         return loss
 
     def _under_generated_masks(self, batches: Sequence[Batch], episode: Episode, stream: torch.Generator) -> Tensor:
-        logits = self.generator(self._view(batches[0]), episode.keep)
+        shape = self._priced(stream)
+        logits = self.generator(self._view(batches[0]), episode.keep, shape.price_shares(episode.keep))
         noisy = logistic_noise(logits.sum(), self._noise, stream)
-        gates = self.shape.gates(noisy, episode.keep)
+        gates = shape.gates(noisy, episode.keep)
         with self._adapted(batches[:-1], episode, {name: gate.detach() > 0 for name, gate in gates.items()}):
             signs = torch.randint(2, (len(noisy),), generator=stream) * 2.0 - 1
-            widths = self._width_gradient(noisy, signs, batches[-1], episode)
+            widths = self._width_gradient(noisy, signs, batches[-1], episode, shape)
             logits.offsets.backward(widths, retain_graph=True)
             loss = self._loss(batches[-1], episode, gates)
             loss.backward()  # type: ignore[no-untyped-call]
         return loss
 
+    def _priced(self, stream: torch.Generator) -> Shape:
+        """Return the shape under the resource of an episode: MACs or, if resources are drawn, one of three kinds."""
+        if self.options.prices == "macs":
+            return self.shape
+        kind = int(torch.randint(4, (), generator=stream))
+        if kind == 0:
+            return self.shape
+        pricing: Pricing = self._cost.params_form if kind == 1 else made_up_pricing(self._cost, stream)
+        if kind == 2 and self.options.prices == "with-time":
+            pricing = self.context.resource.pricing(self._cost)
+        return Shape.priced(self.shape.groups, pricing, self.context.device, self.context.floor)
+
     @torch.no_grad()
-    def _width_gradient(self, logits: Mapping[str, Tensor], signs: Tensor, query: Batch, episode: Episode) -> Tensor:
+    def _width_gradient(
+        self, logits: Mapping[str, Tensor], signs: Tensor, query: Batch, episode: Episode, shape: Shape
+    ) -> Tensor:
         """Return ∂L/∂o, o the offsets (groups,), by simultaneous perturbation (Spall 1992).
 
         It is (L(o + cΔ) − L(o − cΔ)) / 2c · Δ with Δ = ±1. Both masks meet the budget, so the difference measures the
-        worth of widths at equal MACs.
+        worth of widths at equal cost.
         """
         losses = []
         with buffers_kept(self.shared):
             for side in (PERTURBATION, -PERTURBATION):
                 shifts = zip(logits.items(), (side * signs).tolist(), strict=True)
-                mask = self.shape.mask({name: logit + shift for (name, logit), shift in shifts}, episode.keep)
+                mask = shape.mask({name: logit + shift for (name, logit), shift in shifts}, episode.keep)
                 losses.append(self._loss(query, episode, mask))
         return (losses[0] - losses[1]) / (2 * PERTURBATION) * signs.to(losses[0])
 
@@ -276,7 +303,8 @@ class MetaTraining:
         batches = list(self.context.loader(episode.task, BATCH, purpose).epoch())
         view = self._view(batches[0])
         with torch.no_grad(), buffers_kept(self.shared):
-            generated = self.shape.mask(self.generator(view, episode.keep).sum(), episode.keep)
+            logits = self.generator(view, episode.keep, self.shape.price_shares(episode.keep))
+            generated = self.shape.mask(logits.sum(), episode.keep)
             by_chance = self.shape.random_mask(episode.keep, stream, self.context.device)
             first, second = (self._class_mean_accuracy(mask, batches) for mask in (generated, by_chance))
         return first, second

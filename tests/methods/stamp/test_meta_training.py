@@ -83,7 +83,7 @@ def test_perturbed_widths_point_down_a_known_slope(monkeypatch):
 
     episode = run.episodes.draw(8, torch.Generator().manual_seed(0))
     draws = torch.randint(2, (4000, len(slope)), generator=torch.Generator().manual_seed(1)) * 2.0 - 1
-    found = torch.stack([run._width_gradient(logits, signs, None, episode) for signs in draws]).mean(0)
+    found = torch.stack([run._width_gradient(logits, signs, None, episode, run.shape) for signs in draws]).mean(0)
     assert torch.allclose(found, slope, atol=5 * slope.norm().item() / 4000**0.5)
 
 
