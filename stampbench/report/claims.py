@@ -11,6 +11,7 @@ import pandas as pd
 
 from stampbench.job import Job
 from stampbench.report.frames import groups
+from stampbench.report.words import resource_label
 from stampbench.statistics import Comparison, compare, holm
 from stampbench.suite import Row, Suite
 
@@ -41,8 +42,12 @@ class Line:
 
 @dataclass(frozen=True)
 class JudgedClaim:
-    """The outcome of a claim: its comparisons and their Holm-corrected p values, None where there are too few seeds."""
+    """The outcome of a claim under one resource: its comparisons and their Holm-corrected p values.
 
+    A p value is None where there are too few seeds. `name` is that of its table; the title names the resource.
+    """
+
+    name: str
     title: str
     subject: str
     lines: tuple[Line, ...]
@@ -60,18 +65,23 @@ class JudgedClaim:
         return ", ".join(f"{counts[word]} {word}" for word in VERDICTS if counts[word])
 
 
-def judged_claims(suite: Suite, jobs: Sequence[Job], frame: pd.DataFrame) -> list[JudgedClaim | None]:
-    """Test every claim of the suite; the outcome is None if these jobs hold nothing to compare.
+def judged_claims(suite: Suite, jobs: Sequence[Job], frame: pd.DataFrame) -> list[JudgedClaim]:
+    """Test every claim of the suite that these jobs hold something of, each resource on its own.
 
     `frame` is the `job_frame` of the jobs.
     """
-    found: list[JudgedClaim | None] = []
-    for claim in suite.claims:
+    found = []
+    for index, claim in enumerate(suite.claims, 1):
         subject = rows_of(suite.row_of(claim.subject), jobs, frame)
         others = [rows_of(suite.row_of(choice), jobs, frame) for choice in suite.choices(claim.against)]
-        lines = tuple(_lines(subject, others))
-        adjusted = tuple(holm([line.comparison.p for line in lines]))
-        found.append(JudgedClaim(claim.title, _label(subject), lines, adjusted) if lines else None)
+        lines = list(_lines(subject, others))
+        resources = list(dict.fromkeys(line.match.resource for line in lines))
+        for resource in resources:
+            own = tuple(line for line in lines if line.match.resource == resource)
+            adjusted = tuple(holm([line.comparison.p for line in own]))
+            name = f"claim-{index}" if len(resources) == 1 else f"claim-{index}-{resource}"
+            title = f"{claim.title}, at equal {resource_label(resource)}"
+            found.append(JudgedClaim(name, title, _label(subject), own, adjusted))
     return found
 
 

@@ -102,7 +102,7 @@ class Data:
     records: Mapping[str, Record]
     frame: pd.DataFrame
     cells: pd.DataFrame
-    claims: tuple[JudgedClaim | None, ...] = ()
+    claims: tuple[JudgedClaim, ...] = ()
     compared_keep: float | None = None
     goal: Goal | None = None
     published: tuple[Source, ...] = ()

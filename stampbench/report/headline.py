@@ -20,7 +20,7 @@ def headline(sections: Sequence[Section]) -> str:
         if section.data is None:
             continue
         for claim in section.data.claims:
-            if claim and any(line.comparison.half_width is not None for line in claim.lines):
+            if any(line.comparison.half_width is not None for line in claim.lines):
                 return claim_in_words(claim)
         if (cells := section.data.cells)["top1"].notna().any():
             return highest_in_words(section.data.frame, cells)

@@ -53,9 +53,9 @@ def test_only_equal_shares_of_one_resource_are_compared(store: Store) -> None:
     jobs.append(put(store, 22.0, [pretrained, own], method="random", **weighed))
     (table,) = break_even_tables(data_of(jobs, store))
     assert {(row[1].text.split()[0], row[4].text) for row in table.rows} == {
-        ("dense", "0.25 MACs"),
-        ("dense", "0.25 parameters"),
-        ("magnitude", "0.25 parameters"),
+        ("dense", "1/4 MACs"),
+        ("dense", "1/4 parameters"),
+        ("magnitude", "1/4 parameters"),
     }
 
 

@@ -100,11 +100,21 @@ def test_only_equal_shares_of_one_resource_are_paired(make_suite: MakeSuite, sto
 
     def compared(jobs: list[Job]) -> list[tuple[str, str]]:
         (found,) = judged_claims(suite, jobs, job_frame(jobs, store))
-        assert found is not None
         return [(line.other, line.match.resource) for line in found.lines]
 
     assert compared([*others, weighed]) == [("dense (reference)", "macs")]
     assert compared([*others, weighed, random]) == [("random (reference)", "macs"), ("dense (reference)", "macs")]
+
+
+def test_each_resource_is_judged_on_its_own_and_named(make_suite: MakeSuite, store: Store) -> None:
+    suite = claimed(make_suite, ["random"], methods=["random", SUBJECT], seeds=1)
+    by_macs = [job for job in suite.jobs("quick", "fp32") if job.budget.keep < 1]
+    by_params = [job.model_copy(update={"budget": Budget(resource="params", keep=0.25)}) for job in by_macs]
+    jobs = [*by_macs, *by_params]
+    macs, params = judged_claims(suite, jobs, job_frame(jobs, store))
+    assert (macs.name, macs.title) == ("claim-1-macs", "It wins, at equal MACs")
+    assert (params.name, params.title) == ("claim-1-params", "It wins, at equal parameters")
+    assert {line.match.resource for line in params.lines} == {"params"} and len(macs.lines) == len(params.lines)
 
 
 def test_a_claim_against_a_named_list_is_one_against_its_rows(make_suite: MakeSuite, store: Store) -> None:

@@ -99,8 +99,9 @@ def test_the_headline_is_the_first_claims(make_suite: MakeSuite, store: Store) -
     for job in suite.jobs("quick", "fp32"):
         store.put(factories.record(job, top1={"magnitude": 0.62}.get(job.method, 0.5) + 0.001 * (job.seed % 2)))
     assert headline(suite_sections(suite, store)) == (
-        "It wins. 1 comparison of magnitude (reference) with others, paired by seed and Holm-corrected: 1 better. The "
-        "closest rival is random (reference) on cifar10, vgg19 × 0.25 at 1/4 of the MACs: +12.00 ± 0.00 points (n = 4)."
+        "It wins, at equal MACs. 1 comparison of magnitude (reference) with others, paired by seed and Holm-corrected: "
+        "1 better. The closest rival is random (reference) on cifar10, vgg19 × 0.25 at 1/4 of the MACs: "
+        "+12.00 ± 0.00 points (n = 4)."
     )
 
 

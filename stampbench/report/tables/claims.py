@@ -11,32 +11,32 @@ from stampbench.statistics import LEAST_FOR_INTERVAL, Comparison
 
 def claim_tables(data: Data) -> list[Table]:
     """Return one table per claim that was tested."""
-    return [_claim_table(claim, index, data.scope) for index, claim in enumerate(data.claims, 1) if claim]
+    return [_claim_table(claim, data.scope) for claim in data.claims]
 
 
-def _claim_table(claim: JudgedClaim, index: int, scope: Scope) -> Table:
-    notes, resources = Notes(), len({line.match.resource for line in claim.lines})
+def _claim_table(claim: JudgedClaim, scope: Scope) -> Table:
+    notes = Notes()
     pairs = zip(claim.lines, claim.adjusted, strict=True)
     words = ("target", "network", "budget", "against", "n", "difference", "p (Holm)", "p (sign flips)", "verdict")
     return Table(
-        name=scope.name(f"claim-{index}"),
+        name=scope.name(claim.name),
         caption=f"{claim.title} ({scope.suite}, {scope.preset} preset): top-1 accuracy of {claim.subject} minus that "
         "of the row it is compared with, in percentage points, with the 95 % interval over pairs of equal seeds; the "
         f"verdict is better or worse if p, Holm-corrected over the rows of this table, is below {SIGNIFICANT:g}: "
         f"{claim.tally}; {scope.setting}.",
         columns=tuple(Column(word, number=word in words[4:8]) for word in words),
-        rows=tuple(_row(line, p, notes, resources) for line, p in pairs),
+        rows=tuple(_row(line, p, notes) for line, p in pairs),
         notes=notes.texts,
         sources=tuple(line.keys for line in claim.lines),
     )
 
 
-def _row(line: Line, adjusted: float | None, notes: Notes, resources: int) -> tuple[Entry, ...]:
+def _row(line: Line, adjusted: float | None, notes: Notes) -> tuple[Entry, ...]:
     match, found = line.match, line.comparison
     few = f"fewer than {LEAST_FOR_INTERVAL} common seeds: no interval"
     return (
         *place_entries(match.target, match.network, match.width),
-        kept_entry(match.resource, match.keep, resources),
+        kept_entry(match.resource, match.keep, resources=1),
         Entry(line.other),
         Entry(str(found.n)),
         Entry(

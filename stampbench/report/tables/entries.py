@@ -57,7 +57,8 @@ def row_entries(_method: str, variant: str, start: str, _granularity: str) -> tu
 
 def kept_entry(resource: str, keep: float, resources: int) -> Entry:
     """Return the share kept, with its resource if the table has more than one."""
-    return Entry(f"{keep:g}" if resources == 1 else f"{keep:g} {resource_label(resource)}")
+    share = fraction(keep)
+    return Entry(share if resources == 1 else f"{share} {resource_label(resource)}")
 
 
 def measured(cell: dict[str, Any], measure: str, notes: Notes) -> Entry:
