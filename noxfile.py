@@ -29,8 +29,9 @@ nox.options.sessions = ["lint", "tests"]
 @nox.session(venv_backend="none")
 def tests(session: nox.Session) -> None:
     """Run the tests, one process per core; with arguments after `--`, such as `-- -m slow`, one process runs those."""
-    # Threads that spin while they wait would take the cores from the other processes.
-    session.env.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if not session.posargs:
+        # The other cores have processes of their own; jobs set their threads themselves.
+        session.env.setdefault("OMP_NUM_THREADS", "1")
     python(session, "-m", "pytest", *(session.posargs or IN_PARALLEL))
 
 

@@ -41,15 +41,15 @@ def packed_images(own_cache):
 @pytest.fixture(scope="session")
 def pool(own_cache, packed_images):
     """Every job of the tiny suite, run once."""
-    from stampbench.measure import speed
     from stampbench.running.executors.local import Local
     from stampbench.running.progress import SilentProgress
     from stampbench.store import Store
+    from tests.fixtures.quickly import quicken
     from tests.fixtures.tiny import JOBS, TINY
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STAMPBENCH_CACHE", str(own_cache))
-        patch.setattr(speed, "ROUNDS", dict.fromkeys(speed.ROUNDS, 1))
+        quicken(patch.setattr)
         store = Store(own_cache.parent / "results")
         records = Local().run(JOBS, TINY, store, SilentProgress())
     return store, {record.key: record for record in records}

@@ -4,7 +4,6 @@ import pytest
 
 from stampbench import cli, registry
 from stampbench.errors import UserError
-from stampbench.measure import speed
 from stampbench.registry import Registry
 from stampbench.running.executors.local import Local
 from stampbench.running.preparing import method_of, needed_artefacts, unserved
@@ -12,6 +11,7 @@ from stampbench.running.progress import SilentProgress
 from stampbench.store import Store
 from stampbench.suite import Suite
 from tests.fixtures import small_networks as small
+from tests.fixtures.quickly import quicken
 from tests.fixtures.reports import suite_tables
 from tests.fixtures.tiny import TINY
 from tests.fixtures.toy_methods import Prepared
@@ -39,7 +39,7 @@ GRID |= {"networks": ["small"], "methods": ["dense", "choosy"], "budgets": [0.5]
 @pytest.fixture
 def suite(tmp_path, monkeypatch):
     monkeypatch.setenv("STAMPBENCH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(speed, "ROUNDS", {"train_step": 1, "latency": 1, "inference": 1})
+    quicken(monkeypatch.setattr)
     methods = registry.METHODS.targets() | {"choosy": "tests.running.test_skipped:Choosy"}
     monkeypatch.setattr(registry, "METHODS", Registry("method", methods))
     networks = {"small": "tests.fixtures.small_networks:Separable", "resnet18": registry.NETWORKS.targets()["resnet18"]}

@@ -29,6 +29,12 @@ def quick(monkeypatch):
 
 
 @pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A cache in which the one table lies once the first test has measured it."""
+    return tmp_path_factory.mktemp("made")
+
+
+@pytest.fixture(scope="module")
 def suite():
     made = tiny(METHODS, seeds=1)
     (grid,) = made.presets["tiny"].grid
@@ -43,8 +49,8 @@ def jobs(suite):
 
 
 @pytest.fixture
-def workplace(tmp_path, packed_images):
-    artefacts = Artefacts(tmp_path / "pool", tmp_path / "cache")
+def workplace(tmp_path, packed_images, made):
+    artefacts = Artefacts(tmp_path / "pool", made)
     return Workplace(Store(tmp_path), artefacts, {}, torch.device("cpu"), SilentProgress(), "in-process")
 
 
@@ -93,9 +99,10 @@ def test_the_same_table_gives_the_same_plan(jobs, workplace):
     assert first.cost == second.cost and first.accuracy == second.accuracy
 
 
-def test_machines_that_are_shared_measure_no_table(jobs, workplace):
+def test_machines_that_are_shared_measure_no_table(jobs, workplace, tmp_path):
+    shared = replace(workplace, exclusive=False, artefacts=Artefacts(tmp_path / "pool", tmp_path / "cache"))
     with pytest.raises(UserError, match="--executor in-process"):
-        run(jobs[1], replace(workplace, exclusive=False))
+        run(jobs[1], shared)
 
 
 def test_a_budget_that_no_widths_can_meet_names_the_least_share(jobs, workplace):

@@ -6,7 +6,6 @@ import torch
 from stampbench.contract import Start
 from stampbench.data import packed
 from stampbench.job import LearningRates
-from stampbench.measure import speed
 from stampbench.measure.provenance import source_digest
 from stampbench.record import Record, Speed
 from stampbench.running.artefacts import Artefacts
@@ -14,6 +13,7 @@ from stampbench.running.executors import worker
 from stampbench.running.executors.worker import Order, WorkerSettings, files_of, work
 from stampbench.running.preparing import method_of, needed_artefacts
 from stampbench.running.progress import SilentProgress
+from tests.fixtures.quickly import quicken
 from tests.fixtures.tiny import JOBS
 
 CPU = torch.device("cpu")
@@ -27,7 +27,7 @@ def cache(pool, tmp_path, monkeypatch):
     monkeypatch.setenv("STAMPBENCH_CACHE", str(tmp_path))
     monkeypatch.delenv("STAMPBENCH_DATA", raising=False)
     monkeypatch.setattr(worker, "source_digest", lambda: "sources")
-    monkeypatch.setattr(speed, "ROUNDS", {"train_step": 1, "latency": 1, "inference": 1})
+    quicken(monkeypatch.setattr)
     return tmp_path
 
 
