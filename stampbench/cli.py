@@ -108,6 +108,8 @@ def run(
     jobs = selected(campaign.jobs, methods=method, targets=target, seeds=seed)
     store.mend()
     tidy(store)
+    for warning in campaign.of_other_images(jobs):
+        print(f"warning: {warning}", file=sys.stderr)
     print(campaign.announcement(jobs, retry), flush=True)
     with _stoppable(), progress_for(sys.stdout) as observer:
         chosen.run(jobs, campaign.suite, store, observer, retry, campaign.estimate(jobs, retry).seconds)

@@ -36,6 +36,10 @@ MOST_CLASSES = 2**16
 Encoded = tuple[str, bytes | Path, int]
 
 
+class _UnknownScaleError(ValueError):
+    """The samples of an image have no known black and white."""
+
+
 def decode(image: bytes | Path, dataset: Dataset, where: str) -> np.ndarray:
     """Return one image as uint8 (pack_size, pack_size, 3), with its banner cut off and resized to a square.
 
@@ -52,6 +56,8 @@ def decode(image: bytes | Path, dataset: Dataset, where: str) -> np.ndarray:
         raise DataError(
             f"{where}: cannot decode the image (none of {formats}); replace it with an intact copy"
         ) from error
+    except _UnknownScaleError as error:
+        raise DataError(f"{where}: {error}") from error
     except UNDECODABLE as error:
         raise DataError(f"{where}: cannot decode the image ({error}); replace the file with an intact copy") from error
     width, height = picture.size
@@ -69,7 +75,7 @@ def decode(image: bytes | Path, dataset: Dataset, where: str) -> np.ndarray:
 def _eight_bits(picture: Image.Image) -> Image.Image:
     """Return an image whose samples have 8 bits; of 16-bit greys the upper 8, as Pillow does with 16-bit colours.
 
-    Raises `ValueError` for samples whose black and white are unknown: floats, 32 bits, signed, or of a rare TIFF.
+    Raises `_UnknownScaleError` for samples whose black and white are unknown: floats, 32 bits, signed, rare TIFFs.
     """
     tags = picture.tag_v2 if isinstance(picture, TiffImageFile) else {}
     ordinary = tags.get(SAMPLEFORMAT, (1,))[0] == 1
@@ -79,7 +85,7 @@ def _eight_bits(picture: Image.Image) -> Image.Image:
             return Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
         ordinary = False
     if not ordinary or picture.mode[0] in "IF":
-        raise ValueError(
+        raise _UnknownScaleError(
             f"{_SAMPLES.get(picture.mode, 'its samples')} whose black and white are unknown; "
             "convert it to greys or colours of 8 bits, or to greys of 16 bits without a sign"
         )

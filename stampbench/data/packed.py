@@ -92,11 +92,14 @@ class Status:
 def cache_root() -> Path:
     """Return the folder for everything that can be made again: `STAMPBENCH_CACHE`, or the user's cache folder.
 
-    Raises `DataError` where the user has no home folder, and where something else has the folder's name.
+    Raises `DataError` where the user has no home folder or may not enter the cache, and where something else has the
+    folder's name.
     """
     root = Path(os.environ.get("STAMPBENCH_CACHE") or _user_cache())
     if os.path.lexists(root) and not root.is_dir():
         raise DataError(f"{root} is no folder, and so no cache; set STAMPBENCH_CACHE to a folder")
+    if root.is_dir() and not os.access(root, os.X_OK):
+        raise DataError(f"{root} may not be entered; allow it, or set STAMPBENCH_CACHE to another folder")
     return root
 
 

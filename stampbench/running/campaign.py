@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from functools import cached_property
@@ -10,7 +10,7 @@ from importlib import resources
 from pathlib import Path
 
 from stampbench import suite as suites
-from stampbench.errors import SuiteError
+from stampbench.errors import DataError, SuiteError
 from stampbench.job import Job
 from stampbench.measure import hardware
 from stampbench.record import Record
@@ -55,6 +55,27 @@ class Campaign:
     def without_result(self, jobs: Sequence[Job]) -> list[Record]:
         """Return the records of these jobs that failed, were skipped or ran out of time."""
         return [record for record in self.store.of(jobs).values() if record.status != "done"]
+
+    def of_other_images(self, jobs: Sequence[Job]) -> list[str]:
+        """Return a sentence for each of the suite's own datasets whose images are not those of these jobs' records.
+
+        A job's key holds the name of a dataset and not its images, so that such records would pass for results of the
+        images that are there now.
+        """
+        from stampbench.data import packed
+
+        counts: Counter[str] = Counter()
+        uses = (record.data.get(record.job.target) for record in self.store.of(jobs).values())
+        for use in (use for use in uses if use and use.name in self.suite.datasets):
+            # Records of images that are no longer here are still results.
+            with suppress(DataError):
+                counts[use.name] += use.digest != packed.manifest(use.name, self.suite.datasets).digest
+        return [
+            f"{count} records of dataset {name!r} were made from other images than it has now; give the dataset "
+            f"another name in the suite, or remove these records from {self.store.root / 'records'} to run them again"
+            for name, count in counts.items()
+            if count
+        ]
 
     def announcement(self, jobs: Sequence[Job], retry: bool = False) -> str:
         """Return the first lines of a run: its preset, what is left, and how to change a preset chosen by default."""
