@@ -1,6 +1,6 @@
 """A training step under several ways of waiting for OpenMP's threads, alone and beside others.
 
-`python -m tests.benchmarks.waiting`, on an idle machine of two cores; it takes six minutes.
+`python -m tests.benchmarks.waiting`, on an idle machine of two cores; it takes eleven minutes.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from tabulate import tabulate
 
 from stampbench.files import write_atomically
+from stampbench.measure import hardware
 
 SETTINGS = {
     "default": {},
@@ -31,18 +32,20 @@ import time
 from statistics import median
 import torch
 from torch.nn.functional import cross_entropy
+from stampbench.measure.hardware import preferred_precision
 from stampbench.networks.initial import build
 
 def train(seconds):
     torch.set_num_threads(2)
     network = build("vgg19", 10, 0.25)
     optimiser = torch.optim.SGD(network.parameters(), 0.01)
+    bf16 = preferred_precision(cuda=False) == "bf16"
     images, labels = torch.zeros(128, 3, 32, 32), torch.zeros(128, dtype=torch.long)
     taken, end = [], time.perf_counter() + seconds
     while time.perf_counter() < end or len(taken) < 4:
         start = time.perf_counter()
         optimiser.zero_grad()
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
             cross_entropy(network(images), labels).backward()
         optimiser.step()
         taken.append(time.perf_counter() - start)
@@ -64,7 +67,8 @@ def main(written: Path) -> None:
         for (other, setting), ms in found.items()
     ]
     table = tabulate(rows, headers=["", "setting", "median, ms", "each run, ms"], tablefmt="pipe")
-    write_atomically(written, f"# How threads wait\n\n{__doc__}\n{table}\n")
+    where = f"VGG-19 × 0.25, batch of 128, {hardware.preferred_precision(cuda=False)}, {hardware.cpu_model()}."
+    write_atomically(written, f"# How threads wait\n\n{__doc__}\n{where}\n\n{table}\n")
 
 
 @contextmanager

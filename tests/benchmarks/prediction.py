@@ -1,0 +1,120 @@
+"""Predicted shares of time against measured ones, on networks of random widths.
+
+`python -m tests.benchmarks.prediction [vgg19:0.25 …] [--vectors 100] [--timing latency]`, on an idle machine: a table
+of layers is measured for each network and width, then networks of random widths in turn with the dense one. Without
+names, VGG-19 and ResNet-18 at × 0.25 and × 1, which takes about two hours of two cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from statistics import mean, median, quantiles
+from typing import Any
+
+import torch
+from tabulate import tabulate
+from torch import nn
+
+from stampbench import registry
+from stampbench.files import write_atomically
+from stampbench.measure import hardware, speed
+from stampbench.measure.layer_times import measure_layers
+from stampbench.networks.check import checked
+from stampbench.pruning.cost import CostModel
+
+SIZE, ROUND_TO, THREADS, PAIRS = 32, 8, 2, 5
+FOLDER = Path("results/benchmarks")
+RESOURCES = {"train_step": "training-time", "latency": "latency"}
+
+
+def main() -> None:
+    """Measure what is asked for, keep it in a JSON file, and write the table of all that was measured."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("networks", nargs="*", default=["vgg19:0.25", "resnet18:0.25", "vgg19:1", "resnet18:1"])
+    parser.add_argument("--vectors", type=int, default=100)
+    parser.add_argument("--timing", choices=RESOURCES, default="train_step")
+    arguments = parser.parse_args()
+    torch.set_num_threads(THREADS)
+    path = FOLDER / "prediction.json"
+    found = json.loads(path.read_text()) if path.exists() else {}
+    for name in arguments.networks:
+        network, _, width = name.partition(":")
+        found[f"{name} {arguments.timing}"] = measured(network, float(width), arguments.timing, arguments.vectors)
+        write_atomically(path, json.dumps(found, indent=1) + "\n")
+        write_atomically(path.with_suffix(".md"), table(found))
+        print(found[f"{name} {arguments.timing}"]["seconds"], name, flush=True)
+
+
+def measured(name: str, width: float, timing: str, vectors: int) -> dict[str, Any]:
+    """Return predicted and measured shares of the dense network's time for random widths, each a list."""
+    device, precision = torch.device("cpu"), hardware.preferred_precision(cuda=False)
+    network, groups = checked(name, width, SIZE)
+    begun = time.perf_counter()
+    layers, _ = measure_layers(name, network, groups, SIZE, ROUND_TO, timing, precision, device)
+    seconds = time.perf_counter() - begun
+    pricing = registry.RESOURCES.load(RESOURCES[timing])(layers.tensors).pricing(CostModel.of(network, groups, SIZE))
+    images = speed.made_up_images(timing, speed.TRAIN_BATCH if timing == "train_step" else 1, SIZE, device)
+    stream = random.Random(0)
+    dense = prepared(name, pricing.widths, timing)
+    rows = []
+    for _ in range(vectors):
+        widths = drawn(pricing.widths, stream)
+        small = prepared(name, widths, timing)
+        ratios = []
+        for _ in range(PAIRS + 1):
+            whole, part = (step_seconds(*pair, images, timing, precision) for pair in (dense, small))
+            ratios.append(part / whole)
+        rows.append([pricing.cost(widths) / pricing.cost(), median(ratios[1:])])
+    shown = {"predicted": [row[0] for row in rows], "measured": [row[1] for row in rows]}
+    return shown | {"seconds": seconds, "device": hardware.device_name(), "precision": precision}
+
+
+def drawn(dense: Mapping[str, int], stream: random.Random) -> dict[str, int]:
+    """Return random widths: a level for the whole network, and half of it more or less for every group."""
+    level = stream.uniform(0.1, 1)
+    shares = {name: min(1.0, level * stream.uniform(0.5, 1.5)) for name in dense}
+    return {name: min(dense[name], max(1, round(shares[name] * dense[name] / ROUND_TO)) * ROUND_TO) for name in dense}
+
+
+def prepared(name: str, widths: Mapping[str, int], timing: str) -> tuple[nn.Module, torch.optim.Optimizer]:
+    """Return a network of these widths in the mode of the timing, with its optimiser."""
+    module = speed.network_at(name, 10, widths, torch.device("cpu")).train(timing == "train_step")
+    return module, speed.optimizer_of(module)
+
+
+def step_seconds(
+    module: nn.Module, optimizer: torch.optim.Optimizer, images: torch.Tensor, timing: str, precision: str
+) -> float:
+    """Return the seconds of one step."""
+    begun = time.perf_counter()
+    if timing == "train_step":
+        speed.train_step(module, optimizer, images, precision)
+    else:
+        speed.infer(module, images, precision)
+    return time.perf_counter() - begun
+
+
+def table(found: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the page: errors of the predicted share, relative to the measured one."""
+    rows = []
+    for name, shares in found.items():
+        pairs = list(zip(shares["predicted"], shares["measured"], strict=True))
+        errors = [100 * (predicted / real - 1) for predicted, real in pairs]
+        sizes = sorted(abs(error) for error in errors)
+        row = [name, len(pairs), median(sizes), quantiles(sizes, n=20)[-1], mean(errors), shares["seconds"]]
+        rows.append([*row, f"{shares['device']}, {shares['precision']}"])
+    headings = ["network", "vectors", "median %", "95th percentile %", "bias %", "table s", "device"]
+    text = tabulate(rows, headers=headings, tablefmt="pipe", floatfmt=".1f")
+    return (
+        f"# Predicted against measured time\n\n{__doc__}\nThe error is that of the predicted share of the dense "
+        f"network's time, relative to the measured share; widths are multiples of {ROUND_TO}.\n\n{text}\n"
+    )
+
+
+if __name__ == "__main__":
+    main()
