@@ -126,17 +126,24 @@ def _pixels(job: Job) -> float:
 
 def _needs(job: Job) -> Hashable:
     """Return a key that is equal for jobs that need the same kinds of artefacts."""
-    return job.network, job.width, job.protocol.precision, job.method, job.start
+    return job.network, job.width, job.protocol.precision, job.method, job.start, job.budget.table is not None
 
 
 def _artefact(job: Job, kind: str, scope: str) -> Hashable:
     """Return a key that is equal for jobs that share one artefact of that kind."""
+    if scope == "device":
+        return kind, job.network, job.width, job.budget.resource, job.budget.table
     shared = (kind, job.network, job.width, artefact_seed(job.seed), job.protocol.precision)
     return (*shared, job.protocol.reference) if scope == "reference" else (*shared, job.target, job.protocol)
 
 
 def _artefact_work(job: Job, scope: str) -> float:
-    """Return the work of making one artefact: epochs × images (× pixels, relative to 32×32, for target scope)."""
+    """Return the work of making one artefact: epochs × images (× pixels, relative to 32×32, for target scope).
+
+    A table of layers, of scope "device", takes as long whatever is trained.
+    """
+    if scope == "device":
+        return 1.0
     reference = job.protocol.reference
     if scope == "target" or reference is None:
         return job.protocol.epochs * _images(job) * _pixels(job)

@@ -109,6 +109,19 @@ def calls(count: int) -> int:
     return sum(entry.callcount for entry in profile.getstats())
 
 
+def test_a_table_of_layers_counts_once_for_all_targets_and_seeds_and_not_where_none_is_named():
+    def timed(table: str | None, **changes):
+        budget = Budget(resource="training-time", keep=0.25, table=table)
+        return factories.job(**changes).model_copy(update={"budget": budget})
+
+    table = ArtefactUse(kind="layer-times", scope="device", digest="a" * 16, seconds=60.0, reused=False)
+    history = [took(timed("a" * 16), 10.0, [table])]
+    others = [timed("b" * 16, seed=seed, target=target) for seed in (0, 1) for target in ("cifar10", "svhn")]
+    assert estimate(others, history).seconds == pytest.approx(4 * 10 + 60)
+    assert estimate([timed("a" * 16, seed=1)], history).seconds == pytest.approx(10)
+    assert estimate([factories.job(seed=1)], history).seconds == pytest.approx(10)
+
+
 def test_the_work_grows_with_the_number_of_jobs_and_no_faster():
     """Calls are counted, as seconds would tell how busy the machine is."""
     assert calls(400) < 2.2 * calls(200)
