@@ -19,7 +19,7 @@ from torch import Tensor
 from stampbench import seeding
 from stampbench.data import sources
 from stampbench.data.catalogue import DATASETS, CustomDataset, Dataset, resolve
-from stampbench.data.listing import described, lies
+from stampbench.data.listing import described, is_folder, lies
 from stampbench.data.task import Split
 from stampbench.errors import DamagedError, DataError
 from stampbench.files import lock, set_aside, whole_folder
@@ -98,7 +98,7 @@ def cache_root() -> Path:
     root = Path(os.environ.get("STAMPBENCH_CACHE") or _user_cache())
     if os.path.lexists(root) and not root.is_dir():
         raise DataError(f"{root} is no folder, and so no cache; set STAMPBENCH_CACHE to a folder")
-    if root.is_dir() and not os.access(root, os.X_OK):
+    if is_folder(root) and not os.access(root, os.X_OK):
         raise DataError(f"{root} may not be entered; allow it, or set STAMPBENCH_CACHE to another folder")
     return root
 

@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 
 import numpy as np
@@ -280,3 +281,11 @@ def test_fetch_downloads_only_when_nothing_is_at_hand(mirror, monkeypatch):
 def test_images_are_bytes_on_the_cpu(mirror):
     split = packed.load("cifar10").train
     assert (split.images.dtype, split.labels.dtype) == (torch.uint8, torch.int64)
+
+
+def test_a_cache_that_may_not_be_entered_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("STAMPBENCH_CACHE", str(tmp_path))
+    # Whoever runs the tests as root may enter everything.
+    monkeypatch.setattr(os, "access", lambda _path, _mode: False)
+    with pytest.raises(DataError, match="may not be entered; allow it, or set STAMPBENCH_CACHE"):
+        packed.cache_root()
