@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from functools import cached_property
@@ -64,18 +64,19 @@ class Campaign:
         """
         from stampbench.data import packed
 
-        counts: Counter[str] = Counter()
-        uses = (record.data.get(record.job.target) for record in self.store.of(jobs).values())
-        for use in (use for use in uses if use and use.name in self.suite.datasets):
+        records, warnings = list(self.store.of(jobs).values()), []
+        for name, custom in self.suite.datasets.items():
+            used = [use.digest for record in records for use in record.data.values() if use.name == name]
             # Records of images that are no longer here are still results.
             with suppress(DataError):
-                counts[use.name] += use.digest != packed.manifest(use.name, self.suite.datasets).digest
-        return [
-            f"{count} records of dataset {name!r} were made from other images than it has now; give the dataset "
-            f"another name in the suite, or remove these records from {self.store.root / 'records'} to run them again"
-            for name, count in counts.items()
-            if count
-        ]
+                now = packed.manifest(name, {name: custom}).digest if used else None
+                if count := sum(digest != now for digest in used):
+                    warnings.append(
+                        f"{count} records of dataset {name!r} were made from other images than it has now; give the "
+                        "dataset another name in the suite, or remove these records from "
+                        f"{self.store.root / 'records'} to run them again"
+                    )
+        return warnings
 
     def announcement(self, jobs: Sequence[Job], retry: bool = False) -> str:
         """Return the first lines of a run: its preset, what is left, and how to change a preset chosen by default."""

@@ -5,6 +5,7 @@ Listing jobs needs no torch and measures nothing; a table is measured when the f
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -54,8 +55,6 @@ def spec_of(job: Job, custom: Mapping[str, CustomDataset]) -> ArtefactSpec | Non
 
 def make(spec: ArtefactSpec, device: torch.device) -> Artefact:
     """Measure the table of a spec on the device, which must be idle."""
-    import time
-
     from stampbench.measure.layer_times import measure_layers
     from stampbench.networks.check import checked
 
