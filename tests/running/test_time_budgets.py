@@ -8,6 +8,7 @@ import torch
 from stampbench.errors import UserError
 from stampbench.measure import hardware
 from stampbench.report.frames import job_frame
+from stampbench.report.render.figures import figures_of
 from stampbench.report.sections import preset_sections
 from stampbench.running import layer_times
 from stampbench.running.artefacts import Artefacts
@@ -92,6 +93,8 @@ def test_records_keep_the_predicted_share_and_the_table_and_reports_both_shares(
     headings = [column.heading for column in target.columns]
     assert "predicted time %" in headings and "measured time %" in headings
     assert "3/5 training time" in {row[2].text for row in target.rows}
+    (figure,) = [figure for figure in figures_of(section.data) if "accuracy-step" in figure.name]
+    assert "the measured training time" in figure.caption and "3/5" in figure.caption
 
 
 def test_the_same_table_gives_the_same_plan(jobs, workplace):
