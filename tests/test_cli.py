@@ -190,7 +190,7 @@ def test_failed_jobs_end_with_1_until_they_are_retried(stampbench, runs):
 
 
 def test_jobs_without_a_record_are_named_and_end_with_1(stampbench, runs, monkeypatch):
-    """As where another process holds them, and an executor does not wait."""
+    """An executor may leave jobs to another process that holds them."""
     monkeypatch.setattr(runs, "run", lambda *_: [])
     code, _, err = stampbench("run", "toy", "--method", "dense", "--seed", "0")
     assert code == 1

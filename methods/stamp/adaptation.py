@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from itertools import chain, cycle, islice
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +55,7 @@ def adapt(
     shape = Shape.of(network, task.input_size, context.floor, context.resource)
     generator = load_generator(options, shape, network, made, context)
     views = [view_set(network, shape.groups, *drawn, context.precision) for drawn in sets]
-    prices = shape.price_shares(budget.keep)
+    prices = cache(shape.price_shares)
     shuffle = permutations(shape, context) if options.shuffled else None
     adapted = copy.deepcopy(network)
     load_into(adapted, {**network.state_dict(), **weights})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +14,8 @@ from stampbench.pruning.groups import Group, module_key
 from .set_encoder import SetEncoder
 from .set_statistics import L1_NORM, STATISTICS, SetView, standardise
 
+# A function from a share of the resource to what is read of its prices, (groups,); see `prices.price_shares`.
+Prices = Callable[[float], Tensor]
 CODE = 64
 HIDDEN = 64
 
@@ -81,11 +83,11 @@ class MaskGenerator(nn.Module):
         """Draw weights as `initialise` does."""
         initialise(self, stream)
 
-    def forward(self, view: SetView, keep: float, prices: Tensor) -> Logits:
-        """Return the logits of every group for a share of the resource in (0, 1]; `prices` are its `price_shares`."""
+    def forward(self, view: SetView, keep: float, prices: Prices) -> Logits:
+        """Return the logits of every group for a share of the resource in (0, 1]; only a priced one asks for prices."""
         code = self.encoder(view.features, view.labels)
         budget = torch.tensor([math.log(keep), math.log(len(view.labels.unique()))]).to(code)
-        read = prices.to(code).split(1) if self.priced else [code[:0]] * len(view.levels)
+        read = prices(keep).to(code).split(1) if self.priced else [code[:0]] * len(view.levels)
         found = {
             name: self.logits[module_key(name)](statistics, torch.cat([code, budget, view.levels[name], price]))
             for (name, statistics), price in zip(view.statistics.items(), read, strict=True)
@@ -110,7 +112,7 @@ class StaticGenerator(nn.Module):
         for parameter in [*self.statistics.values(), self.code]:
             nn.init.normal_(parameter, generator=stream)
 
-    def forward(self, view: SetView, keep: float, prices: Tensor) -> Logits:
+    def forward(self, view: SetView, keep: float, prices: Prices) -> Logits:
         """Return the logits of every group; only the names of the groups are read from the view, and no price."""
         budget = torch.tensor([math.log(keep), 0.0]).to(self.code)
         conditions = torch.cat([self.code, budget, torch.zeros_like(next(iter(view.levels.values())))])
@@ -139,7 +141,7 @@ def initialise(generator: nn.Module, stream: torch.Generator) -> None:
                 module.direct.weight.zero_()[0, L1_NORM] = 1
 
 
-def mean_logits(generator: nn.Module, views: Sequence[SetView], keep: float, prices: Tensor) -> dict[str, Tensor]:
+def mean_logits(generator: nn.Module, views: Sequence[SetView], keep: float, prices: Prices) -> dict[str, Tensor]:
     """Return the logits averaged over several sets of one target, as a single draw of a set leaves much to chance."""
     found: list[dict[str, Tensor]] = [generator(view, keep, prices).sum() for view in views]
     return {name: torch.stack([logits[name] for logits in found]).mean(0) for name in found[0]}

@@ -227,7 +227,7 @@ class MetaTraining:
 
     def _under_generated_masks(self, batches: Sequence[Batch], episode: Episode, stream: torch.Generator) -> Tensor:
         shape = self._priced(stream)
-        logits = self.generator(self._view(batches[0]), episode.keep, shape.price_shares(episode.keep))
+        logits = self.generator(self._view(batches[0]), episode.keep, shape.price_shares)
         noisy = logistic_noise(logits.sum(), self._noise, stream)
         gates = shape.gates(noisy, episode.keep)
         with self._adapted(batches[:-1], episode, {name: gate.detach() > 0 for name, gate in gates.items()}):
@@ -303,7 +303,7 @@ class MetaTraining:
         batches = list(self.context.loader(episode.task, BATCH, purpose).epoch())
         view = self._view(batches[0])
         with torch.no_grad(), buffers_kept(self.shared):
-            logits = self.generator(view, episode.keep, self.shape.price_shares(episode.keep))
+            logits = self.generator(view, episode.keep, self.shape.price_shares)
             generated = self.shape.mask(logits.sum(), episode.keep)
             by_chance = self.shape.random_mask(episode.keep, stream, self.context.device)
             first, second = (self._class_mean_accuracy(mask, batches) for mask in (generated, by_chance))

@@ -106,7 +106,7 @@ def mask_generation(module: nn.Module, task: Task, context: ToyContext) -> Calla
     def generate() -> object:
         view = view_set(module, shape.groups, images, labels, context.precision)
         with torch.no_grad():
-            return shape.mask(generator(view, BUDGET.keep, shape.price_shares(BUDGET.keep)).sum(), BUDGET.keep)
+            return shape.mask(generator(view, BUDGET.keep, shape.price_shares).sum(), BUDGET.keep)
 
     return generate
 

@@ -24,15 +24,19 @@ def test_filter_norms_are_li_et_als_sums(name):
         assert filter_l1_norm(network, group).tolist() == pytest.approx(expected, rel=1e-6)
 
 
+def groups_of_both(network):
+    """Our channel groups, each with torch-pruning's group of the same channels."""
+    graph = dependency_graph(network, 16)
+    for group in channel_groups(network, 16):
+        producer, channels = network.get_submodule(group.producers[0]), list(range(group.width))
+        yield group, graph.get_pruning_group(producer, tp.prune_conv_out_channels, idxs=channels)
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_coupled_norms_are_torch_prunings(name):
     """Its group importance, summed squares over producers and consumers, mean-normalised; ours is the root."""
     network = lively(name).eval()
-    graph = dependency_graph(network, 16)
-    for group in channel_groups(network, 16):
-        found = graph.get_pruning_group(
-            network.get_submodule(group.producers[0]), tp.prune_conv_out_channels, idxs=list(range(group.width))
-        )
+    for group, found in groups_of_both(network):
         theirs = tp.importance.GroupMagnitudeImportance(
             p=2, group_reduction="sum", normalizer=None, target_types=[torch.nn.Conv2d, torch.nn.Linear]
         )(found)
@@ -44,13 +48,9 @@ def test_coupled_norms_are_torch_prunings(name):
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_torch_prunings_default_norm_also_holds_the_squared_scale_of_batch_norm(name):
-    """What the card says of its default: all else is as in the comparison above."""
+    """The card says so of torch-pruning's default; all else is as in the comparison above."""
     network = lively(name).eval()
-    graph = dependency_graph(network, 16)
-    for group in channel_groups(network, 16):
-        found = graph.get_pruning_group(
-            network.get_submodule(group.producers[0]), tp.prune_conv_out_channels, idxs=list(range(group.width))
-        )
+    for group, found in groups_of_both(network):
         importance = partial(tp.importance.GroupMagnitudeImportance, p=2, group_reduction="sum", normalizer=None)
         weights_only = importance(target_types=[torch.nn.Conv2d, torch.nn.Linear])(found)
         scales = sum(network.get_submodule(norm).weight.detach().square() for norm in group.norms)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from stampbench.report.claims import BETTER, SIGNIFICANT, WORSE, JudgedClaim, Line, verdict
 from stampbench.report.data import Data, Scope
 from stampbench.report.model import DASH, Column, Entry, Notes, Table
-from stampbench.report.tables.entries import kept_entry, place_entries
+from stampbench.report.tables.entries import place_entries
+from stampbench.report.words import fraction
 from stampbench.statistics import LEAST_FOR_INTERVAL, Comparison
 
 
@@ -36,7 +37,7 @@ def _row(line: Line, adjusted: float | None, notes: Notes) -> tuple[Entry, ...]:
     few = f"fewer than {LEAST_FOR_INTERVAL} common seeds: no interval"
     return (
         *place_entries(match.target, match.network, match.width),
-        kept_entry(match.resource, match.keep, resources=1),
+        Entry(fraction(match.keep)),
         Entry(line.other),
         Entry(str(found.n)),
         Entry(

@@ -12,8 +12,10 @@ from tests.fixtures.differences import derivative
 from tests.fixtures.strategies import NETWORKS, lively
 
 SIZE = 16
-# What a generator that reads no prices is given.
-UNPRICED = torch.zeros(16)
+
+
+def unpriced(_keep: float) -> torch.Tensor:
+    raise AssertionError("a generator that reads no prices asks for none")
 
 
 def stream(seed: int = 0) -> torch.Generator:
@@ -80,7 +82,7 @@ def test_untrained_it_ranks_by_l1_norm(name):
     """Magnitude pruning is where meta-training begins."""
     network = lively(name)
     groups = channel_groups(network, SIZE)
-    found = generator_for(network)(view_set(network, groups, *some_set(8, 3)), 0.25, UNPRICED)
+    found = generator_for(network)(view_set(network, groups, *some_set(8, 3)), 0.25, unpriced)
     logits = found.sum()
     assert not found.offsets.any()
     for group in groups:
@@ -95,8 +97,8 @@ def test_logits_do_not_depend_on_the_order_of_the_set(name, count):
     groups, made = channel_groups(network, SIZE), stirred(generator_for(network))
     images, labels = some_set(count, 4)
     order = torch.randperm(count, generator=stream(5))
-    first = made(view_set(network, groups, images, labels), 0.25, UNPRICED).sum()
-    second = made(view_set(network, groups, images[order], labels[order]), 0.25, UNPRICED).sum()
+    first = made(view_set(network, groups, images, labels), 0.25, unpriced).sum()
+    second = made(view_set(network, groups, images[order], labels[order]), 0.25, unpriced).sum()
     for group in groups:
         assert torch.isfinite(first[group.name]).all()
         assert torch.allclose(first[group.name], second[group.name], atol=2e-3)
@@ -112,17 +114,17 @@ def test_logits_depend_on_set_and_budget_but_the_static_ones_on_the_budget_alone
         return any(not torch.allclose(first[name], second[name], atol=1e-4) for name in first)
 
     made, static = stirred(generator_for(network)), stirred(generator_for(network, StaticGenerator))
-    assert differ(made(one, 0.25, UNPRICED), made(other, 0.25, UNPRICED))
-    assert differ(made(one, 0.25, UNPRICED), made(one, 0.5, UNPRICED))
-    assert not differ(static(one, 0.25, UNPRICED), static(other, 0.25, UNPRICED))
-    assert differ(static(one, 0.25, UNPRICED), static(one, 0.5, UNPRICED))
-    assert not differ(mean_logits(made, [one, one], 0.25, UNPRICED), made(one, 0.25, UNPRICED))
+    assert differ(made(one, 0.25, unpriced), made(other, 0.25, unpriced))
+    assert differ(made(one, 0.25, unpriced), made(one, 0.5, unpriced))
+    assert not differ(static(one, 0.25, unpriced), static(other, 0.25, unpriced))
+    assert differ(static(one, 0.25, unpriced), static(one, 0.5, unpriced))
+    assert not differ(mean_logits(made, [one, one], 0.25, unpriced), made(one, 0.25, unpriced))
 
 
 def test_offsets_are_bounded_and_the_sum_keeps_gradients_from_them():
     network = lively("vgg19")
     groups = channel_groups(network, SIZE)
-    found = stirred(generator_for(network))(view_set(network, groups, *some_set(16, 4)), 0.25, UNPRICED)
+    found = stirred(generator_for(network))(view_set(network, groups, *some_set(16, 4)), 0.25, unpriced)
     assert found.offsets.shape == (len(groups),)
     assert found.offsets.abs().max() <= 1
     for index, (name, logit) in enumerate(found.sum().items()):

@@ -80,7 +80,7 @@ def test_a_priced_generator_reads_the_prices_and_another_does_not():
             for parameter in made.parameters():
                 parameter.add_(0.2 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(9)))
         prices = torch.zeros(len(groups)), torch.linspace(-2, 2, len(groups))
-        first, second = (made(view, 0.25, price).offsets for price in prices)
+        first, second = (made(view, 0.25, lambda _keep, price=price: price).offsets for price in prices)
         assert torch.equal(first, second) != priced
 
 
