@@ -1,15 +1,17 @@
 """Measures a table of layers: the seconds of every block of a network, taken inside whole networks of many widths.
 
 A block is a convolution or linear layer with what runs until the next one begins: batch norm, ReLU, pooling, addition.
-It is timed forward and, in training steps, backward, among its neighbours and with their traffic in the caches.
+It is timed forward and, in training steps, backward, among its neighbours and with their traffic in the caches. Whole
+networks, timed in turn with the dense one, then calibrate the sum of the blocks.
 """
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from statistics import median
 from typing import Any
@@ -17,18 +19,21 @@ from typing import Any
 import torch
 from scipy.optimize import nnls
 from torch import Tensor, nn
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from stampbench.errors import NetworkError
-from stampbench.measure.speed import TRAIN_BATCH, infer, made_up_images, network_at, optimizer_of, train_step
+from stampbench.measure.speed import alternated, made_up_images, network_at, step_of
 from stampbench.measure.yardstick import yardstick
 from stampbench.pruning.cost import CostModel
 from stampbench.pruning.groups import Group
-from stampbench.pruning.resources.layer_table import FIXED, LayerTable, never_falling
+from stampbench.pruning.resources.layer_table import FIXED, NANOSECONDS, LayerTable, TablePricing, never_falling
 
 # The shares of every group's width that are measured. Their number is prime, which `directions` needs.
 SHARES = (0.05, 0.12, 0.25, 0.4, 0.58, 0.78, 1.0)
 POINTS = len(SHARES)
 ROUNDS, SAMPLES = 3, 2
+# The networks that calibrate a table, and the steps of each, which take turns with the dense network's.
+WHOLE, WHOLE_STEPS = 24, 7
 VECTOR = 8
 Visit = tuple[int, int]
 
@@ -47,7 +52,7 @@ def measure_layers(
 
     `network` is dense; its weights are not read. Every one of points² networks is visited in `ROUNDS` rounds, in random
     order. Seconds are divided by those of the yardstick right before them and multiplied by its median, so that a busy
-    machine does not bend the table.
+    machine does not bend the table. `WHOLE` random networks then calibrate it.
     """
     head = network.get_submodule("head")
     assert isinstance(head, nn.Linear)
@@ -58,14 +63,23 @@ def measure_layers(
     visits = [(i, j) for i in range(POINTS) for j in range(POINTS)]
     found: dict[Visit, list[tuple[float, dict[str, float]]]] = {visit: [] for visit in visits}
     order = torch.randperm(len(visits) * ROUNDS, generator=torch.Generator().manual_seed(0)).tolist()
-    images = made_up_images(timing, TRAIN_BATCH if timing == "train_step" else 1, input_size, device)
+    images = made_up_images(timing, input_size, device)
+
+    def network_of(widths: Mapping[str, int]) -> nn.Module:
+        return network_at(name, head.out_features, widths, device)
+
     for index in order:
         visit = visits[index % len(visits)]
-        widths = {group: points[position(visit, steps[group])] for group, points in grid.items()}
-        module = network_at(name, head.out_features, widths, device)
+        module = network_of({group: points[position(visit, steps[group])] for group, points in grid.items()})
         before = median(yardstick(device))
         found[visit] += [(before, seconds) for seconds in timed_blocks(module, images, timing, precision)]
-    return _table(found, grid, sides, steps, cost), _notes(found)
+    table = _table(found, grid, sides, steps)
+    dense = step_of(timing, network_of(cost.widths), images, precision)
+    whole = []
+    for widths in random_widths(cost.widths, round_to, WHOLE, random.Random(0)):
+        small = step_of(timing, network_of(widths), images, precision)
+        whole.append((widths, alternated([dense, small], 2, WHOLE_STEPS, device)))
+    return calibrated(table, cost, whole), _notes(found)
 
 
 def points_of(width: int, round_to: int) -> list[int]:
@@ -78,6 +92,17 @@ def points_of(width: int, round_to: int) -> list[int]:
     if round_to % VECTOR:
         near = [point if point % VECTOR else point - round_to for point in near]
     return [*(min(point, width) for point in near), width]
+
+
+def random_widths(
+    dense: Mapping[str, int], round_to: int, count: int, stream: random.Random
+) -> Iterator[dict[str, int]]:
+    """Yield random widths: a level for the whole network, and half of it more or less for every group."""
+    for _ in range(count):
+        level = stream.uniform(0.1, 1)
+        shares = {name: min(1.0, level * stream.uniform(0.5, 1.5)) for name in dense}
+        rounded = {name: max(1, round(shares[name] * width / round_to)) * round_to for name, width in dense.items()}
+        yield {name: min(rounded[name], width) for name, width in dense.items()}
 
 
 def directions(groups: Sequence[str], sides: Sequence[tuple[str | None, str | None]]) -> dict[str, tuple[int, int]]:
@@ -105,16 +130,11 @@ def position(visit: Visit, direction: tuple[int, int]) -> int:
 
 def timed_blocks(module: nn.Module, images: Tensor, timing: str, precision: str) -> Iterator[dict[str, float]]:
     """Yield the seconds of every block, and of the whole step as "", for some steps after one that is not timed."""
-    training = timing == "train_step"
-    module.train(training)
-    optimizer = optimizer_of(module)
+    step = step_of(timing, module, images, precision)
     for index in range(1 + SAMPLES):
-        with _marked(module, optimizer, images.device) as marks:
+        with _marked(module, images.device) as marks:
             marks.add("")
-            if training:
-                train_step(module, optimizer, images, precision)
-            else:
-                infer(module, images, precision)
+            step()
             marks.add("")
         if index:
             yield marks.seconds()
@@ -151,10 +171,10 @@ class Marks:
 
 
 @contextmanager
-def _marked(module: nn.Module, optimizer: torch.optim.Optimizer, device: torch.device) -> Iterator[Marks]:
+def _marked(module: nn.Module, device: torch.device) -> Iterator[Marks]:
     """Mark where each block begins, forward and backward, and where the optimiser begins."""
     marks = Marks(device)
-    handles = [optimizer.register_step_pre_hook(lambda *_: marks.add(""))]
+    handles = [register_optimizer_step_pre_hook(lambda *_: marks.add(""))]
 
     def mark_backward(output: Tensor, name: str) -> None:
         if output.requires_grad:
@@ -191,14 +211,13 @@ def _table(
     grid: Mapping[str, Sequence[int]],
     sides: Mapping[str, tuple[str | None, str | None]],
     steps: Mapping[str, tuple[int, int]],
-    cost: CostModel,
 ) -> LayerTable:
     usual = median(before for samples in found.values() for before, _ in samples)
-    names, groups = ["", *sides], list(grid)
-    # The median over samples of each block of each visited network, (visits, 1 + blocks).
+    groups = list(grid)
+    # The median over samples of each block of each visited network, (visits, blocks).
     seconds = torch.tensor(
         [
-            [median(each[name] * usual / before for before, each in samples) for name in names]
+            [median(each[name] * usual / before for before, each in samples) for name in sides]
             for samples in found.values()
         ],
         dtype=torch.float64,
@@ -208,16 +227,34 @@ def _table(
         for block, side in enumerate(sides.values()):
             # What does not depend on a side is the same at all of its points.
             at = (block, *(slice(None) if g is None else position(visit, steps[g]) for g in side))
-            sums[at] += row[1 + block]
+            sums[at] += row[block]
             counts[at] += 1
-    params = [cost.params({g: grid[g][position(visit, steps[g])] for g in groups}) for visit in found]
-    outside = seconds[:, 0] - seconds[:, 1:].sum(1)
-    rest, _ = nnls(torch.tensor([[1.0, count] for count in params], dtype=torch.float64).numpy(), outside.numpy())
     indices = [[FIXED if g is None else groups.index(g) for g in side] for side in sides.values()]
     reads, writes = torch.tensor(indices).unbind(1)
-    return LayerTable(
-        torch.tensor(list(grid.values())), reads, writes, never_falling(sums / counts), torch.tensor(rest)
-    )
+    none = torch.zeros(2, dtype=torch.float64)
+    return LayerTable(torch.tensor(list(grid.values())), reads, writes, never_falling(sums / counts), none)
+
+
+def calibrated(
+    table: LayerTable, cost: CostModel, whole: Sequence[tuple[Mapping[str, int], Sequence[Sequence[float]]]]
+) -> LayerTable:
+    """Return the table with its blocks scaled, and with seconds outside them, so that it predicts whole steps.
+
+    `whole` holds widths with the seconds of the dense network's steps and of theirs, in turn. Their share of the dense
+    step is fitted by a constant, the sum of the blocks and the parameters, none with a negative factor, by least
+    squares of relative errors. The dense network itself weighs as much as all others, as every share is one of it.
+    """
+    pricing = TablePricing(table, cost.params_form, "")
+    usual = median(seconds for _, (dense, _) in whole for seconds in dense)
+    rows, shares = [], []
+    for widths, (dense, small) in [*whole, *[(cost.widths, ([1.0], [1.0]))] * len(whole)]:
+        share = median(part / all_of_it for part, all_of_it in zip(small, dense, strict=True))
+        rows.append([1 / share, pricing.cost(widths) / pricing.cost() / share, cost.params(widths) / share])
+        shares.append(1.0)
+    (constant, factor, each), _ = nnls(torch.tensor(rows, dtype=torch.float64).numpy(), shares)
+    scale = factor * usual / (pricing.cost() / NANOSECONDS)
+    rest = torch.tensor([constant * usual, each * usual], dtype=torch.float64)
+    return replace(table, seconds=table.seconds * scale, rest=rest)
 
 
 def _notes(found: Mapping[Visit, Sequence[tuple[float, dict[str, float]]]]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import nn
@@ -16,7 +16,7 @@ from stampbench.record import Speed, Timing
 from stampbench.seeding import digest_of_json
 from stampbench.training import autocast
 
-TRAIN_BATCH, INFERENCE_BATCH = 128, 256
+BATCH = {"train_step": 128, "latency": 1, "inference": 256}
 WARMUPS = 2
 ROUNDS = {"train_step": 10, "latency": 30, "inference": 10}
 
@@ -30,7 +30,7 @@ def speed_key(
     shares with others have keys of their own, as other jobs may slow it down.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    shape = [network, classes, input_size, dict(widths), precision, TRAIN_BATCH, INFERENCE_BATCH, ROUNDS]
+    shape = [network, classes, input_size, dict(widths), precision, BATCH["train_step"], BATCH["inference"], ROUNDS]
     unusual = [] if torch.are_deterministic_algorithms_enabled() else ["fast"]
     unusual += [] if exclusive else ["shared"]
     return digest_of_json([*shape, device_name(device), torch.get_num_threads(), torch.__version__, *unusual])
@@ -53,23 +53,14 @@ def measure(
     """
     pair = [network_at(network, classes, w, device) for w in (dense_widths, widths)]
 
-    def timing(kind: str, batch_size: int, step: Callable[[nn.Module, torch.Tensor], object]) -> Timing:
-        images = made_up_images(kind, batch_size, input_size, device)
-        samples: tuple[list[float], list[float]] = ([], [])
-        for index in range(WARMUPS + ROUNDS[kind]):
-            for module, kept in zip(pair, samples, strict=True):
-                seconds = _seconds(lambda module=module: step(module, images), device)  # type: ignore[misc]
-                if index >= WARMUPS:
-                    kept.append(seconds)
-        return Timing(batch_size=batch_size, dense=samples[0], compact=samples[1])
+    def timing(kind: str) -> Timing:
+        images = made_up_images(kind, input_size, device)
+        steps = [step_of(kind, module, images, precision) for module in pair]
+        dense, compact = alternated(steps, WARMUPS, ROUNDS[kind], device)
+        return Timing(batch_size=BATCH[kind], dense=dense, compact=compact)
 
-    optimizers = {module: optimizer_of(module) for module in pair}
-    trained = timing(
-        "train_step", TRAIN_BATCH, lambda module, images: train_step(module, optimizers[module], images, precision)
-    )
+    trained = timing("train_step")
     gpu = gpu_state(device)
-    for module in pair:
-        module.eval()
     return Speed(
         key=speed_key(network, classes, input_size, widths, precision, exclusive),
         network=network,
@@ -79,11 +70,36 @@ def measure(
         dense_widths=dict(dense_widths),
         precision=precision,
         train_step=trained,
-        latency=timing("latency", 1, lambda module, images: infer(module, images, precision)),
-        inference=timing("inference", INFERENCE_BATCH, lambda module, images: infer(module, images, precision)),
+        latency=timing("latency"),
+        inference=timing("inference"),
         gpu=gpu,
         provenance=provenance(device, precision, executor, exclusive),
     )
+
+
+def step_of(timing: str, network: nn.Module, images: torch.Tensor, precision: str) -> Callable[[], None]:
+    """Return what takes one step of a timing on the images, and put the network into that step's mode.
+
+    The network stays in that mode; so finish one timing before the next.
+    """
+    if timing != "train_step":
+        network.eval()
+        return lambda: infer(network, images, precision)
+    optimizer = optimizer_of(network.train())
+    return lambda: train_step(network, optimizer, images, precision)
+
+
+def alternated(
+    steps: Sequence[Callable[[], None]], warmups: int, rounds: int, device: torch.device
+) -> list[list[float]]:
+    """Return the seconds of every step in every round; the steps take turns, after some rounds that are not timed."""
+    samples: list[list[float]] = [[] for _ in steps]
+    for index in range(warmups + rounds):
+        for step, kept in zip(steps, samples, strict=True):
+            seconds = _seconds(step, device)
+            if index >= warmups:
+                kept.append(seconds)
+    return samples
 
 
 def train_step(network: nn.Module, optimizer: torch.optim.Optimizer, images: torch.Tensor, precision: str) -> None:
@@ -109,9 +125,9 @@ def optimizer_of(network: nn.Module) -> torch.optim.Optimizer:
     return torch.optim.SGD(network.parameters(), lr=1e-3, momentum=0.9, fused=True)
 
 
-def made_up_images(kind: str, batch_size: int, input_size: int, device: torch.device) -> torch.Tensor:
-    """Return standard normal images (batch_size, 3, size, size) for that kind of step, channels last."""
-    images = torch.randn(batch_size, 3, input_size, input_size, generator=seeding.generator("speed", kind, 0))
+def made_up_images(kind: str, input_size: int, device: torch.device) -> torch.Tensor:
+    """Return standard normal images (batch, 3, size, size) for that kind of step, channels last."""
+    images = torch.randn(BATCH[kind], 3, input_size, input_size, generator=seeding.generator("speed", kind, 0))
     return images.to(device, memory_format=torch.channels_last)
 
 

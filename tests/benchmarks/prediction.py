@@ -11,23 +11,22 @@ import argparse
 import json
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from statistics import mean, median, quantiles
 from typing import Any
 
 import torch
 from tabulate import tabulate
-from torch import nn
 
 from stampbench import registry
 from stampbench.files import write_atomically
 from stampbench.measure import hardware, speed
-from stampbench.measure.layer_times import measure_layers
+from stampbench.measure.layer_times import measure_layers, random_widths
 from stampbench.networks.check import checked
 from stampbench.pruning.cost import CostModel
 
-SIZE, ROUND_TO, THREADS, PAIRS = 32, 8, 2, 5
+SIZE, ROUND_TO, THREADS, PAIRS = 32, 8, 2, 7
 FOLDER = Path("results/benchmarks")
 RESOURCES = {"train_step": "training-time", "latency": "latency"}
 
@@ -58,45 +57,18 @@ def measured(name: str, width: float, timing: str, vectors: int) -> dict[str, An
     layers, _ = measure_layers(name, network, groups, SIZE, ROUND_TO, timing, precision, device)
     seconds = time.perf_counter() - begun
     pricing = registry.RESOURCES.load(RESOURCES[timing])(layers.tensors).pricing(CostModel.of(network, groups, SIZE))
-    images = speed.made_up_images(timing, speed.TRAIN_BATCH if timing == "train_step" else 1, SIZE, device)
-    stream = random.Random(0)
-    dense = prepared(name, pricing.widths, timing)
-    rows = []
-    for _ in range(vectors):
-        widths = drawn(pricing.widths, stream)
-        small = prepared(name, widths, timing)
-        ratios = []
-        for _ in range(PAIRS + 1):
-            whole, part = (step_seconds(*pair, images, timing, precision) for pair in (dense, small))
-            ratios.append(part / whole)
-        rows.append([pricing.cost(widths) / pricing.cost(), median(ratios[1:])])
+    images = speed.made_up_images(timing, SIZE, device)
+
+    def step_at(widths: Mapping[str, int]) -> Callable[[], None]:
+        return speed.step_of(timing, speed.network_at(name, 10, widths, device), images, precision)
+
+    dense, rows = step_at(pricing.widths), []
+    for widths in random_widths(pricing.widths, ROUND_TO, vectors, random.Random(1)):
+        whole, part = speed.alternated([dense, step_at(widths)], 2, PAIRS, device)
+        ratio = median(small / big for small, big in zip(part, whole, strict=True))
+        rows.append([pricing.cost(widths) / pricing.cost(), ratio])
     shown = {"predicted": [row[0] for row in rows], "measured": [row[1] for row in rows]}
     return shown | {"seconds": seconds, "device": hardware.device_name(), "precision": precision}
-
-
-def drawn(dense: Mapping[str, int], stream: random.Random) -> dict[str, int]:
-    """Return random widths: a level for the whole network, and half of it more or less for every group."""
-    level = stream.uniform(0.1, 1)
-    shares = {name: min(1.0, level * stream.uniform(0.5, 1.5)) for name in dense}
-    return {name: min(dense[name], max(1, round(shares[name] * dense[name] / ROUND_TO)) * ROUND_TO) for name in dense}
-
-
-def prepared(name: str, widths: Mapping[str, int], timing: str) -> tuple[nn.Module, torch.optim.Optimizer]:
-    """Return a network of these widths in the mode of the timing, with its optimiser."""
-    module = speed.network_at(name, 10, widths, torch.device("cpu")).train(timing == "train_step")
-    return module, speed.optimizer_of(module)
-
-
-def step_seconds(
-    module: nn.Module, optimizer: torch.optim.Optimizer, images: torch.Tensor, timing: str, precision: str
-) -> float:
-    """Return the seconds of one step."""
-    begun = time.perf_counter()
-    if timing == "train_step":
-        speed.train_step(module, optimizer, images, precision)
-    else:
-        speed.infer(module, images, precision)
-    return time.perf_counter() - begun
 
 
 def table(found: Mapping[str, Mapping[str, Any]]) -> str:

@@ -1,5 +1,7 @@
 """Tables of layers: every block at every pair of widths, all seconds in it, and none twice."""
 
+import random
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -8,13 +10,23 @@ import torch
 from stampbench import registry
 from stampbench.errors import NetworkError
 from stampbench.measure import layer_times
-from stampbench.measure.layer_times import POINTS, directions, measure_layers, points_of, position, timed_blocks
-from stampbench.measure.speed import made_up_images, network_at
+from stampbench.measure.layer_times import (
+    POINTS,
+    calibrated,
+    directions,
+    measure_layers,
+    points_of,
+    position,
+    random_widths,
+    timed_blocks,
+)
+from stampbench.measure.speed import BATCH, made_up_images, network_at
 from stampbench.networks.check import checked
 from stampbench.pruning.cost import CostModel
 from stampbench.pruning.resources.time import Latency, TrainingTime
 from tests.fixtures.quickly import quicken
 from tests.fixtures.strategies import NETWORKS
+from tests.fixtures.tables import made_up_table
 
 
 @pytest.mark.parametrize("width", [1, 3, 8, 16, 64, 100, 512])
@@ -52,7 +64,7 @@ def test_blocks_hold_most_of_a_step_and_no_more_than_all(timing):
     network, _ = checked("resnet18", 0.125, 16)
     widths = {group.name: group.width for group in checked("resnet18", 0.125, 16)[1]}
     module = network_at("resnet18", 2, widths, torch.device("cpu"))
-    images = made_up_images(timing, 8, 16, torch.device("cpu"))
+    images = made_up_images(timing, 16, torch.device("cpu"))[:8]
     layers = {name for name, _ in layer_times._layers(network)}
     for seconds in timed_blocks(module, images, timing, "fp32"):
         whole = seconds.pop("")
@@ -63,7 +75,7 @@ def test_blocks_hold_most_of_a_step_and_no_more_than_all(timing):
 @pytest.mark.parametrize(("timing", "resource"), [("train_step", TrainingTime), ("latency", Latency)])
 def test_a_measured_table_prices_its_network(timing, resource, monkeypatch):
     quicken(monkeypatch.setattr)
-    monkeypatch.setattr(layer_times, "TRAIN_BATCH", 4)
+    monkeypatch.setitem(BATCH, "train_step", 4)
     network, groups = checked("resnet18", 0.125, 16)
     table, notes = measure_layers("resnet18", network, groups, 16, 1, timing, "fp32", torch.device("cpu"))
     pricing = resource(table.tensors).pricing(CostModel.of(network, groups, 16))
@@ -71,3 +83,29 @@ def test_a_measured_table_prices_its_network(timing, resource, monkeypatch):
     assert 0 < pricing.cost(least) < pricing.cost()
     assert registry.RESOURCES.load(resource.name) is resource
     assert len(notes["yardstick"]) == 2 and min(notes["yardstick"]) > 0
+
+
+def test_calibration_finds_what_the_blocks_leave_out_and_undoes_their_scale():
+    """The blocks run 1.7 times too slow, and a step takes 3 ms and 5 ns a parameter besides."""
+    network, groups = checked("resnet18", 0.125, 16)
+    cost = CostModel.of(network, groups, 16)
+    table = made_up_table(cost)
+    # Costs are whole nanoseconds, so blocks of milliseconds leave no error of rounding.
+    table = replace(table, seconds=1000 * table.seconds)
+    right = replace(table, rest=torch.tensor([3e-3, 5e-9], dtype=torch.float64))
+    expected = TrainingTime(right.tensors).pricing(cost)
+    shares = list(random_widths(cost.widths, 1, 12, random.Random(2)))
+    whole = [(w, [[expected.cost() / 1e9] * 3, [expected.cost(w) / 1e9] * 3]) for w in shares]
+    slow = replace(table, seconds=1.7 * table.seconds, rest=torch.zeros(2, dtype=torch.float64))
+    found = calibrated(slow, cost, whole)
+    torch.testing.assert_close(found.seconds, right.seconds, rtol=1e-6, atol=0)
+    torch.testing.assert_close(found.rest, right.rest, rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize("round_to", [1, 8])
+def test_random_widths_are_widths_that_plans_may_have(round_to):
+    dense = {"a": 100, "b": 64, "c": 4}
+    found = list(random_widths(dense, round_to, 50, random.Random(0)))
+    assert len(found) == 50 and len({tuple(widths.values()) for widths in found}) > 25
+    for widths in found:
+        assert all(1 <= w <= dense[g] and (w % round_to == 0 or w == dense[g]) for g, w in widths.items())
