@@ -14,6 +14,7 @@ from stampbench.job import Job
 from stampbench.report.data import Data
 from stampbench.report.model import Table
 from stampbench.report.render.figures import figures_of
+from stampbench.report.tables.beside import beside_tables
 from stampbench.report.tables.equal_accuracy import equal_accuracy_tables, share_at
 from stampbench.report.tables.equal_time import equal_time_tables
 from stampbench.report.tables.time_to_accuracy import time_to_accuracy_tables
@@ -164,3 +165,30 @@ def test_every_resource_has_tables_and_figures_of_its_own(make_suite: MakeSuite,
     for resource in ("macs", "params"):
         assert f"toys-quick-accuracy-{resource}-cifar10-vgg19-0.25-{resource}-fp32" in names
         assert f"toys-quick-widths-cifar10-vgg19-0.25-{resource}-fp32" in names
+
+
+def test_equal_time_stands_beside_equal_macs(make_suite: MakeSuite, store: Store) -> None:
+    """Magnitude runs at MACs alone, so its columns of time are dashes; a share that is not compared is not shown."""
+    suite = make_suite(methods=["random", "magnitude"], budgets=[0.5, 0.25], seeds=2)
+    at_macs = suite.jobs("quick", "fp32")
+    timed = Budget(resource="training-time", keep=0.25, table="a" * 16)
+    at_time = [
+        job.model_copy(update={"budget": timed})
+        for job in at_macs
+        if job.method == "random" and job.budget.keep == 0.25
+    ]
+    for job in (*at_macs, *at_time):
+        best = 0.4 if job.budget.table else 0.8
+        store.put(factories.record(job, top1=best + 0.01 * job.seed))
+    assert beside_tables(Data.of(suite, "quick", at_macs, store)) == []
+    (found,) = beside_tables(Data.of(suite, "quick", [*at_macs, *at_time], store))
+    headings = [column.heading for column in found.columns]
+    assert headings[2:6] == [f"1/4 MACs: {what}" for what in ("top-1 %", "MACs %", "parameters %", "step %")]
+    assert headings[6:] == [
+        f"1/4 training time: {what}" for what in ("top-1 %", "MACs %", "parameters %", "predicted time %", "step %")
+    ]
+    rows = {row[0]: row for row in texts(found)}
+    assert rows.keys() == {"random", "magnitude"}
+    assert rows["random"][2] == rows["magnitude"][2] == "80.50 ± 0.71"
+    assert rows["random"][6] == "40.50 ± 0.71" and set(rows["magnitude"][6:]) == {"–"}
+    assert "Compare methods within a resource" in found.caption

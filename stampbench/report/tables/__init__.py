@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from stampbench.report.data import Data
 from stampbench.report.model import Table
+from stampbench.report.tables.beside import beside_tables
 from stampbench.report.tables.break_even import break_even_tables
 from stampbench.report.tables.claims import claim_tables
 from stampbench.report.tables.equal_accuracy import equal_accuracy_tables
@@ -20,6 +21,7 @@ TABLES: tuple[Callable[[Data], list[Table]], ...] = (
     summary_tables,
     target_tables,
     claim_tables,
+    beside_tables,
     equal_accuracy_tables,
     time_to_accuracy_tables,
     equal_time_tables,
