@@ -7,6 +7,8 @@ import torch
 
 from stampbench.errors import UserError
 from stampbench.measure import hardware
+from stampbench.measure import layer_times as measured
+from stampbench.pruning.cost import CostModel
 from stampbench.report.frames import job_frame
 from stampbench.report.render.figures import figures_of
 from stampbench.report.sections import preset_sections
@@ -19,6 +21,7 @@ from stampbench.running.runner import run
 from stampbench.running.workplace import Workplace
 from stampbench.store import Store
 from tests.fixtures.quickly import quicken
+from tests.fixtures.tables import made_up_table
 from tests.fixtures.tiny import tiny
 
 METHODS = '["dense", "random", "magnitude"]'
@@ -26,12 +29,18 @@ METHODS = '["dense", "random", "magnitude"]'
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
+    """Take a made-up table for the measured one: what plans are found must not depend on how busy the machine is."""
     quicken(monkeypatch.setattr)
+
+    def made_up(name, network, groups, input_size, round_to, *_):
+        return made_up_table(CostModel.of(network, groups, input_size), round_to), {}
+
+    monkeypatch.setattr(measured, "measure_layers", made_up)
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """A cache in which the one table lies once the first test has measured it."""
+    """A cache in which the one table lies once the first test has made it."""
     return tmp_path_factory.mktemp("made")
 
 
