@@ -54,7 +54,8 @@ def adapt(
     """
     shape = Shape.of(network, task.input_size, context.floor, context.resource)
     generator = load_generator(options, shape, network, made, context)
-    views = [view_set(network, shape.groups, *drawn, context.precision) for drawn in sets]
+    with context.phase("prune/views"):
+        views = [view_set(network, shape.groups, *drawn, context.precision) for drawn in sets]
     prices = cache(shape.price_shares)
     shuffle = permutations(shape, context) if options.shuffled else None
     adapted = copy.deepcopy(network)
@@ -70,12 +71,14 @@ def adapt(
         gates = shape.gates(logits([next(one_by_one)]), budget.keep)
         return gated_logits(adapted, shape.groups, gates, images, context.precision)
 
-    if options.frozen_mask:
-        mask = committed(logits, shape, budget, context).keep
-        losses = descend(adapted, under_mask(adapted, mask, shape, context), options.adaptation_steps, task, context)
-    else:
-        rule = torch.optim.Adam(generator.parameters(), lr=GENERATOR_RATE)
-        losses = descend(adapted, under_generated_mask, options.adaptation_steps, task, context, rule)
+    with context.phase("prune/steps"):
+        if options.frozen_mask:
+            mask = committed(logits, shape, budget, context).keep
+            frozen = under_mask(adapted, mask, shape, context)
+            losses = descend(adapted, frozen, options.adaptation_steps, task, context)
+        else:
+            rule = torch.optim.Adam(generator.parameters(), lr=GENERATOR_RATE)
+            losses = descend(adapted, under_generated_mask, options.adaptation_steps, task, context, rule)
     allocation = committed(logits, shape, budget, context)
     notes = {"adaptation_loss": losses, "floored": allocation.floored, MASK_NOTE: hexadecimal(allocation.keep)}
     return allocation.keep, adapted.state_dict(), notes
