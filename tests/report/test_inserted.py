@@ -1,7 +1,8 @@
-"""README's tables are those of the committed records."""
+"""The tables in README and docs/results.md are those of the committed records."""
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
 
@@ -43,10 +44,30 @@ def committed(real_methods: None, real_published: None) -> list[Table]:
     return tables_of_all_suites()
 
 
-def test_readme_shows_the_committed_records(committed: list[Table]) -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert insert(readme, committed) == readme, "run: python -m stampbench report --into README.md"
-    assert readme.count("<!-- table: ") >= 5
+@pytest.mark.parametrize(("name", "least"), [("README.md", 1), ("docs/results.md", 15)])
+def test_documents_show_the_committed_records(name: str, least: int, committed: list[Table]) -> None:
+    document = (ROOT / name).read_text(encoding="utf-8")
+    assert insert(document, committed) == document, f"run: python -m stampbench report --into {name}"
+    assert document.count("<!-- table: ") >= least
+
+
+def test_readmes_suite_of_own_images_is_valid(tmp_path: Path) -> None:
+    (example,) = re.findall(r"```toml\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    (tmp_path / "pets.toml").write_text(example, encoding="utf-8")
+    suite = suites.load(tmp_path / "pets.toml")
+    assert {job.method for job in suite.jobs("quick", "fp32")} == {"dense", "random", "magnitude", "stamp"}
+
+
+def test_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_bytes()) <= 12_000
+
+
+@pytest.mark.parametrize(
+    "path", [ROOT / "README.md", ROOT / "FINDINGS.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md")]
+)
+def test_documents_link_to_files_that_exist(path: Path) -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text(encoding="utf-8"))
+    assert [link for link in links if not (path.parent / link).exists()] == []
 
 
 def test_no_sign_of_the_committed_tables_is_foreign_to_latex(committed: list[Table]) -> None:

@@ -23,7 +23,7 @@ from tests.fixtures.tiny import tiny, tiny_toml
 
 ROOT = Path(__file__).resolve().parents[2]
 METHODS = '["dense", "magnitude"]'
-# What CONTRIBUTING.md asks of an offline machine; filelock, jinja2, numpy and pillow come with torch and torchvision.
+# What docs/offline.md asks of an offline machine; filelock, jinja2, numpy and pillow come with torch and torchvision.
 AT_HAND = {
     "torch",
     "torchvision",

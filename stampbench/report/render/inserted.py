@@ -1,4 +1,4 @@
-"""Tables inside a document such as README.md, between marks that name the tables."""
+"""Tables inside a document such as docs/results.md, between marks that name the tables."""
 
 from __future__ import annotations
 
