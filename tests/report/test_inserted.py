@@ -51,7 +51,7 @@ def test_documents_show_the_committed_records(name: str, least: int, committed: 
     assert document.count("<!-- table: ") >= least
 
 
-def test_readmes_suite_of_own_images_is_valid(tmp_path: Path) -> None:
+def test_readmes_suite_of_own_images_is_valid(real_methods: None, tmp_path: Path) -> None:
     (example,) = re.findall(r"```toml\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
     (tmp_path / "pets.toml").write_text(example, encoding="utf-8")
     suite = suites.load(tmp_path / "pets.toml")
