@@ -26,6 +26,7 @@ class Grasp(SaliencyMethod):
     """Gradient signal preservation: scores are the first-order effect of pruning on ½‖g‖²."""
 
     name = "grasp"
+    label = "GraSP"
     version = 2
     granularities = frozenset(Granularity)
     default_start = Start.RANDOM

@@ -27,6 +27,7 @@ class Snip(SaliencyMethod):
     """Connection sensitivity: the gradient of the loss with respect to a mask of ones."""
 
     name = "snip"
+    label = "SNIP"
     version = 1
     granularities = frozenset(Granularity)
     default_start = Start.RANDOM

@@ -25,6 +25,7 @@ class Synflow(SaliencyMethod):
     """Iterative synaptic flow pruning."""
 
     name = "synflow"
+    label = "SynFlow"
     version = 1
     granularities = frozenset(Granularity)
     default_start = Start.RANDOM

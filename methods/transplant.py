@@ -51,6 +51,7 @@ class Transplant(Method):
     """A method's mask on weights that the method did not make."""
 
     name = "transplant"
+    told = frozenset({"mask", "weights"})
     version = 1
     starts = frozenset({Start.REFERENCE})
     default_start = Start.REFERENCE
@@ -81,6 +82,14 @@ class Transplant(Method):
     def shown_as(cls, options: TransplantOptions) -> str:
         """Return the name of the method whose mask this is."""
         return options.mask
+
+    @classmethod
+    def called(cls, options: TransplantOptions) -> str:
+        """Return whose mask lies on which weights: "SNIP's mask on STAMP's weights"."""
+        inner: type[Method] = registry.METHODS.load(options.mask)
+        mask = inner.called(inner.Options.model_validate(options.options))
+        weights = f"{Stamp.label}'s" if options.weights == "stamp" else "random-mask"
+        return f"{mask}'s mask on {weights} weights"
 
     def serves(self, network: nn.Module, groups: Sequence[Group]) -> str | None:
         """Return why the mask's method cannot serve the network, or None."""

@@ -177,12 +177,15 @@ class Method:
     `version` rises with any change of behaviour: records of older versions are stale. `card` is Markdown: the
     paper, the choices that are ours, the references checked against. `needs_data` says that `plan` reads the task's
     images; a network with reference weights is then trained for a few steps first, because its head is fresh.
-    `prunes` is false only for the dense network, whose jobs have no budget.
+    `prunes` is false only for the dense network, whose jobs have no budget. `label` is the name that papers use, where
+    it differs from `name`: "GraSP". `told` names the options that `called` already tells.
     """
 
     name: ClassVar[str]
     version: ClassVar[int]
     card: ClassVar[str]
+    label: ClassVar[str] = ""
+    told: ClassVar[frozenset[str]] = frozenset()
     granularities: ClassVar[frozenset[Granularity]] = frozenset({Granularity.CHANNEL})
     starts: ClassVar[frozenset[Start]] = frozenset(Start)
     default_start: ClassVar[Start] = Start.REFERENCE
@@ -208,6 +211,11 @@ class Method:
     def shown_as(cls, options: Any) -> str:
         """Return the name of the method whose colour figures use: its own, unless it prunes by the mask of another."""
         return cls.name
+
+    @classmethod
+    def called(cls, options: Any) -> str:
+        """Return what readers call the method: its label, or for a control what it does, such as "SNIP's mask on …"."""
+        return cls.label or cls.name
 
     def serves(self, network: nn.Module, groups: Sequence[Group]) -> str | None:
         """Return the reason why this method cannot prune the network, whose weights are undefined; None if it can.

@@ -50,6 +50,7 @@ class MetaPruning(Method):
     """A PruningNet ranks shapes, an evolutionary search picks one, and the winner is trained from fresh weights."""
 
     name = "metapruning"
+    label = "MetaPruning"
     version = 1
     starts = frozenset({Start.RANDOM})
     default_start = Start.RANDOM

@@ -59,6 +59,7 @@ class Stamp(Method):
     """A meta-learned generator reads a set of target images and prunes the reference network's channels."""
 
     name = "stamp"
+    label = "STAMP"
     version = 1
     starts = frozenset({Start.REFERENCE})
     default_start = Start.REFERENCE

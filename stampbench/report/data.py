@@ -44,9 +44,9 @@ class Scope:
         return f"{self.conditions}; {self.origin}"
 
     def name(self, *parts: str) -> str:
-        """Return a name for a table or figure, made of letters, digits, dots and hyphens."""
+        """Return a name for a table or figure, made of small letters, digits, dots and hyphens."""
         words = [self.suite, self.preset, *parts, self.job.protocol.precision]
-        return re.sub(r"[^A-Za-z0-9.]+", "-", "-".join(words))
+        return re.sub(r"[^a-z0-9.]+", "-", "-".join(words).lower())
 
     @property
     def conditions(self) -> str:

@@ -17,7 +17,7 @@ from stampbench.store import Store
 def remarks(jobs: Sequence[Job], records: Sequence[Record], reference_dataset: str, store: Store) -> list[str]:
     """Return all remarks on these jobs and on their records."""
     return [
-        *(Variants(jobs).counted_options() if records else []),
+        *(Variants(jobs).options_left_out() if records else []),
         *_reference_side(records, reference_dataset),
         *paper_sizes(records),
         *_stale(jobs, store),

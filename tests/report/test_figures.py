@@ -92,7 +92,8 @@ def test_a_transplanted_mask_has_its_methods_colour(real_methods: None, store: S
         store.put(factories.record(job))
     (view,) = views(data_of(jobs, store))
     looks = {style.label: (style.colour, style.marker) for style, _ in view.rows(view.jobs)}
-    lent, own, other = (looks[f"{name} (reference)"] for name in ("transplant, snip", "snip", "magnitude"))
+    names = ("SNIP's mask on random-mask weights", "SNIP", "magnitude")
+    lent, own, other = (looks[f"{name} (reference)"] for name in names)
     assert lent[0] == own[0] != other[0]
     assert lent[1] != own[1]
 

@@ -59,28 +59,45 @@ def test_a_cell_names_the_resource_that_it_keeps_a_share_of(granularity: str, re
     assert list(job_frame([job], store)["resource"]) == [resource]
 
 
+PLAIN = {"scope": "uniform", "rounds": 1, "rescale": False}
+
+
 @pytest.mark.parametrize(
     ("options", "name"),
     [
-        ({"scope": "uniform", "rounds": 1, "rescale": False}, "magnitude"),
-        ({"scope": "global", "rounds": 1, "rescale": False}, "magnitude, global"),
-        ({"scope": "uniform", "rounds": 5, "rescale": True}, "magnitude, rounds 5, rescale"),
-        ({"scope": "uniform", "rounds": 1, "rescale": False, "of": {"batches": 2}}, "magnitude, batches 2"),
+        (PLAIN | {"scope": "global"}, "magnitude, global"),
+        (PLAIN | {"rounds": 5, "rescale": True}, "magnitude, rounds 5, rescale"),
+        (PLAIN | {"of": {"batches": 2}}, "magnitude, batches 2"),
     ],
 )
-def test_variants_name_options_that_are_not_the_defaults(options: dict[str, object], name: str, store: Store) -> None:
-    assert list(job_frame([factories.job(options=options)], store)["variant"]) == [name]
+def test_variants_name_options_that_tell_them_apart(options: dict[str, object], name: str, store: Store) -> None:
+    jobs = [factories.job(options=PLAIN), factories.job(options=options)]
+    assert list(job_frame(jobs, store)["variant"]) == ["magnitude", name]
+    assert Variants(jobs).options_left_out() == []
 
 
-def test_a_transplanted_mask_is_named_as_its_method_is(real_methods: None, store: Store) -> None:
-    def variant(**options: object) -> str:
-        filled = registry.METHODS.load("transplant").Options.model_validate(options).model_dump(mode="json")
-        job = factories.job(method="transplant", start=Start.REFERENCE, options=filled)
+def test_options_that_all_variants_share_are_listed_beside_the_names(store: Store) -> None:
+    alone = [factories.job(options=PLAIN | {"rounds": 5})]
+    assert list(job_frame(alone, store)["variant"]) == ["magnitude"]
+    assert Variants(alone).options_left_out() == ["magnitude: rounds 5."]
+    two = [*alone, factories.job(options=PLAIN | {"rounds": 5, "scope": "global"})]
+    assert list(job_frame(two, store)["variant"]) == ["magnitude", "magnitude, global"]
+    assert Variants(two).options_left_out() == ["magnitude: rounds 5.", "magnitude, global: scope global, rounds 5."]
+
+
+def test_methods_are_called_as_in_papers_and_a_mask_on_other_weights_says_both(
+    real_methods: None, store: Store
+) -> None:
+    def variant(method: str, **options: object) -> str:
+        filled = registry.METHODS.load(method).Options.model_validate(options).model_dump(mode="json")
+        job = factories.job(method=method, start=Start.REFERENCE, options=filled)
         return str(job_frame([job], store)["variant"][0])
 
-    assert variant(mask="synflow") == "transplant, synflow"
-    assert variant(mask="grasp", options={"temperature": 1}, weights="stamp") == (
-        "transplant, grasp, stamp, temperature 1.0"
+    called = [variant(name) for name in ("snip", "grasp", "synflow", "metapruning", "stamp", "magnitude")]
+    assert called == ["SNIP", "GraSP", "SynFlow", "MetaPruning", "STAMP", "magnitude"]
+    assert variant("transplant", mask="synflow") == "SynFlow's mask on random-mask weights"
+    assert variant("transplant", mask="grasp", options={"temperature": 1}, weights="stamp") == (
+        "GraSP's mask on STAMP's weights"
     )
 
 
@@ -88,7 +105,9 @@ def test_many_options_are_counted_in_the_name_and_listed_beside_it(store: Store)
     options = {"scope": "global", "rounds": 5, "rescale": True, "share": 0.5}
     jobs = [factories.job(options=options), factories.job()]
     assert list(job_frame(jobs, store)["variant"]) == ["magnitude, 4 options set", "magnitude"]
-    assert Variants(jobs).counted_options() == ["magnitude, 4 options set: scope global, rounds 5, rescale, share 0.5."]
+    assert Variants(jobs).options_left_out() == [
+        "magnitude, 4 options set: scope global, rounds 5, rescale, share 0.5."
+    ]
     other = factories.job(options=options | {"share": 0.25})
     assert "share 0.25" in job_frame([*jobs, other], store)["variant"].iloc[-1]
 
