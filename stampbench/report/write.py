@@ -27,9 +27,10 @@ Files = Iterator[tuple[str, str | bytes]]
 def write_report(suites: Sequence[Suite], store: Store, formats: Iterable[str], out: Path) -> list[Path]:
     """Write the reports of the suites into the folder `out`, and return the paths of all files.
 
-    The files are `<suite>.md`, `.tex` and `.html`, `csv/<table>.csv`, and `figures/<figure>.svg` and `.png`. The same
-    records give the same bytes. Where anything fails, the files that were there stay as they were. Raises `UserError`
-    for an unknown format, and where `out` cannot be written.
+    The files are `<suite>.md`, `.tex` and `.html`, `csv/<table>.csv`, and `figures/<figure>.svg`, `.png` and, at the
+    widths of a paper's columns, `-1-column.pdf` and `-2-columns.pdf`. The same records give the same bytes. Where
+    anything fails, the files that were there stay as they were. Raises `UserError` for an unknown format, and where
+    `out` cannot be written.
     """
     chosen = list(dict.fromkeys(formats))
     for name in chosen:
@@ -132,3 +133,5 @@ def _figure_files(drawn: Iterable[Sequence[Figure]]) -> Files:
     for figure in (figure for figures in drawn for figure in figures):
         yield f"figures/{figure.name}.svg", figure.svg
         yield f"figures/{figure.name}.png", figure.png
+        for width, pdf in figure.pdfs.items():
+            yield f"figures/{figure.name}-{width}.pdf", pdf

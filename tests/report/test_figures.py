@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from xml.etree import ElementTree
 
@@ -62,8 +63,21 @@ def test_budgets_schedules_masks_and_reference_work_are_drawn(make_suite: MakeSu
 def test_the_same_records_give_the_same_bytes(make_suite: MakeSuite, store: Store) -> None:
     found = filled(make_suite(budgets=[0.5, 0.25]), store)
     for first, second in zip(figures_of(found), figures_of(found), strict=True):
-        assert (first.svg, first.png) == (second.svg, second.png)
+        assert first == second
         assert first.png.startswith(b"\x89PNG") and ElementTree.fromstring(first.svg).tag.endswith("svg")
+
+
+def test_figures_for_papers_have_a_columns_width_and_text_stays_text(make_suite: MakeSuite, store: Store) -> None:
+    for figure in figures_of(filled(make_suite(budgets=[0.5, 0.25]), store)):
+        widths = {}
+        for name, pdf in figure.pdfs.items():
+            (box,) = re.findall(rb"/MediaBox \[ ?0 0 ([\d.]+) [\d.]+ ?\]", pdf)
+            widths[name] = float(box) / 72
+        assert widths == pytest.approx({"1-column": 3.3, "2-columns": 6.9})
+        words = [
+            node.text or "" for node in ElementTree.fromstring(figure.svg).iter("{http://www.w3.org/2000/svg}text")
+        ]
+        assert any("cifar10" in word or "vgg19" in word for word in words)
 
 
 def test_failed_records_are_not_drawn(make_suite: MakeSuite, store: Store) -> None:

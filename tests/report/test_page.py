@@ -28,7 +28,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 @pytest.fixture
 def page(make_suite: MakeSuite, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A page of three rows on two targets, with a failed job, a claim and a figure, all of hostile text."""
-    drawn = Figure("figure", NASTY, b'<svg xmlns="http://www.w3.org/2000/svg" width="400" height="300"/>', b"")
+    drawn = Figure("figure", NASTY, b'<svg xmlns="http://www.w3.org/2000/svg" width="400" height="300"/>', b"", {})
     monkeypatch.setattr(write, "figures_of", lambda _: [drawn])
     grid = {"targets": ["cifar10", "cifar100"], "methods": ["dense", "random", "magnitude"], "budgets": [0.5, 0.25]}
     suite = make_suite(title=f"Toys {NASTY}", **grid)
