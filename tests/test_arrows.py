@@ -20,7 +20,7 @@ ROOMS = (
     ("measure",),
     ("report.variants",),
     ("running", "regress"),
-    ("report",),
+    ("report", "analysis"),
     ("listing", "output", "cli", "__main__"),
 )
 # Methods know the contract and the harness's tools, and nothing that runs them or reads what came out.
