@@ -163,6 +163,11 @@ def test_run_passes_options_to_the_executor_that_is_named(stampbench, runs):
         (["data", "status", "cifar11"], "cifar10"),
         (["data", "fetch", "cifar11"], "cifar10"),
         (["list", "method"], "methods"),
+        (["list", "methods", "magnitud"], "did you mean 'magnitude'?"),
+        (["list", "networks", "vgg"], "did you mean 'vgg19'?"),
+        (["list", "datasets", "cifar11"], "did you mean 'cifar10"),
+        (["list", "executors", "rai"], "did you mean 'ray'?"),
+        (["list", "suites", "toi"], "did you mean 'toy'?"),
         (["run", "toy", "--sed", "1"], "--seed"),
         (["run", "toy", "--executor", "queue"], "did you mean 'queued'?"),
         (["run", "toy", "--executor", "queued", "--executor-option", "queu=long"], "did you mean 'queue'?"),
@@ -338,12 +343,26 @@ def python(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, env=environment)
 
 
+ONE_OF_EACH = {
+    "methods": "stamp",
+    "datasets": "aircraft",
+    "networks": "vgg19",
+    "resources": "latency",
+    "executors": "ray",
+    "suites": "toy",
+}
 HEAVY = ("torch", "torchvision", "pandas", "matplotlib", "scipy", "sklearn", "pyarrow")
 
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["run", "--help"], *(["list", kind] for kind in Listable), ["plan", "toy"]],
+    [
+        ["--help"],
+        ["run", "--help"],
+        *(["list", kind] for kind in Listable),
+        *(["list", kind, name] for kind, name in ONE_OF_EACH.items()),
+        ["plan", "toy"],
+    ],
     ids=" ".join,
 )
 def test_light_commands_import_nothing_heavy(arguments):
