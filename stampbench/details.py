@@ -6,6 +6,7 @@ import ast
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -85,16 +86,13 @@ def _distinct(values: Iterable[object]) -> str:
     return ", ".join(dict.fromkeys(map(str, values)))
 
 
-def _registered(known: registry.Registry) -> Callable[[str], Details]:
-    """Return what reads the docstrings of a registered object from its source, because importing it may need torch."""
-
-    def details(name: str) -> Details:
-        targets = known.targets()
-        if name not in targets:
-            raise UserError(f"unknown {known.kind} {name!r}{registry.suggestion(name, targets)}")
-        return Details({known.kind: name, "made by": targets[name]}, _docstrings(targets[name]))
-
-    return details
+def _registered(kind: str, name: str) -> Details:
+    """Return the docstrings of a registered object, read from its source, because importing it may need torch."""
+    known: registry.Registry = getattr(registry, kind)
+    targets = known.targets()
+    if name not in targets:
+        raise UserError(f"unknown {known.kind} {name!r}{registry.suggestion(name, targets)}")
+    return Details({known.kind: name, "made by": targets[name]}, _docstrings(targets[name]))
 
 
 def _docstrings(target: str) -> str:
@@ -114,8 +112,8 @@ def _docstrings(target: str) -> str:
 DETAILS: Mapping[Listable, Callable[[str], Details]] = {
     Listable.METHODS: _method,
     Listable.DATASETS: _dataset,
-    Listable.NETWORKS: _registered(registry.NETWORKS),
-    Listable.RESOURCES: _registered(registry.RESOURCES),
-    Listable.EXECUTORS: _registered(registry.EXECUTORS),
+    Listable.NETWORKS: partial(_registered, "NETWORKS"),
+    Listable.RESOURCES: partial(_registered, "RESOURCES"),
+    Listable.EXECUTORS: partial(_registered, "EXECUTORS"),
     Listable.SUITES: _suite,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from enum import Enum
 from pathlib import Path
@@ -44,9 +45,9 @@ def _words(kind: Any) -> str:
     if origin is Literal:
         return _either([_value(value) for value in inner])
     if origin in (Union, UnionType):
-        return _either(list(dict.fromkeys(_words(part) for part in inner if part is not NoneType)))
+        return _either([words for part in inner if part is not NoneType for words in _words(part).split(" or ")])
     if origin is list:
-        return f"list of {_words(inner[0])}"
+        return "list of " + re.sub("(integer|number|text|table)", r"\1s", _words(inner[0]))
     if origin in (dict, Mapping) or issubclass(kind, BaseModel):
         return "table"
     assert issubclass(kind, Enum), kind

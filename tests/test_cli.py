@@ -166,7 +166,7 @@ def test_run_passes_options_to_the_executor_that_is_named(stampbench, runs):
         (["list", "methods", "magnitud"], "did you mean 'magnitude'?"),
         (["list", "networks", "vgg"], "did you mean 'vgg19'?"),
         (["list", "datasets", "cifar11"], "did you mean 'cifar10"),
-        (["list", "executors", "rai"], "did you mean 'ray'?"),
+        (["list", "executors", "queue"], "did you mean 'queued'?"),
         (["list", "suites", "toi"], "did you mean 'toy'?"),
         (["run", "toy", "--sed", "1"], "--seed"),
         (["run", "toy", "--executor", "queue"], "did you mean 'queued'?"),
