@@ -328,6 +328,12 @@ def test_doctor(stampbench):
     assert all(word in out for word in ("torch", "devices", "constraints", "data cifar10", "missing"))
 
 
+def test_doctor_says_that_the_data_folder_does_not_exist(stampbench, project, monkeypatch):
+    monkeypatch.setenv("STAMPBENCH_DATA", "nowhere")
+    code, out, _ = stampbench("doctor")
+    assert code == 0 and f"STAMPBENCH_DATA          there is no folder {project / 'nowhere'}" in out
+
+
 def test_constraints_are_compared_with_what_is_installed():
     from importlib.metadata import version
 
