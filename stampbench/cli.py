@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -22,6 +22,7 @@ from stampbench import __version__
 from stampbench.errors import UserError
 from stampbench.listing import LISTINGS, Listable
 from stampbench.output import outlets, printing_is_secondary
+from stampbench.terminal import show, show_details
 
 if TYPE_CHECKING:
     from stampbench.data.packed import Status
@@ -134,7 +135,7 @@ def plan(suite: SuiteName, preset: PresetName = None, results: Results = Path("r
     from stampbench.store import Store
 
     campaign = Campaign(suite, preset, Store(results))
-    _show(*campaign.overview())
+    show(*campaign.overview())
     print(f"\n{campaign.announcement(campaign.jobs)}")
     for record in campaign.store.stale(campaign.jobs):
         print(f"stale, made by version {record.job.method_version}: {record.job.label} ({record.key})")
@@ -264,17 +265,24 @@ def check(
     if summary:
         with summary.open("a", encoding="utf-8") as file:
             file.write(gate.summary(title, findings))
-    _show(gate.HEADINGS, [[f.where, f.what, f.before, f.now, f.verdict] for f in gate.notable(findings)])
+    show(gate.HEADINGS, [[f.where, f.what, f.before, f.now, f.verdict] for f in gate.notable(findings)])
     print(f"\n{title}: {gate.tally(findings)}")
     if any(finding.verdict == "fail" for finding in findings):
         raise typer.Exit(1)
 
 
 @app.command("list")
-def list_(what: Annotated[Listable, typer.Argument(help="What to list.")]) -> None:
-    """List methods, datasets, networks, executors or suites."""
-    headings, rows = LISTINGS[what]()
-    _show(headings, rows)
+def list_(
+    what: Annotated[Listable, typer.Argument(help="What to list.")],
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Tell all about this one of them.")] = None,
+) -> None:
+    """List methods, datasets, networks, resources, executors or suites; with NAME, describe one with its options."""
+    from stampbench.details import DETAILS
+
+    if name is None:
+        show(*LISTINGS[what]())
+    else:
+        show_details(DETAILS[what](name))
 
 
 @app.command()
@@ -295,7 +303,7 @@ def status(
 
     wanted = catalogue.resolve(name).name if name else None
     found = [entry for entry in packed.status() if wanted in (None, entry.name)]
-    _show(["dataset", "found", "training", "test", "path"], [_status_row(entry) for entry in found])
+    show(["dataset", "found", "training", "test", "path"], [_status_row(entry) for entry in found])
 
 
 @data_app.command()
@@ -323,21 +331,6 @@ def verify(
 def _status_row(entry: Status) -> Sequence[object]:
     missing = f"missing: `python -m stampbench data fetch {entry.name}`, or set STAMPBENCH_DATA"
     return [entry.display_name, entry.found or missing, entry.train, entry.test, entry.path]
-
-
-def _show(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print a table, as wide as the terminal or, without a terminal, as wide as the table needs to be."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(*headings, box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(*("-" if value is None else escape(str(value)) for value in row))
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=console.measure(table, options=console.options.update(width=10_000)).maximum)
-    console.print(table)
 
 
 @contextmanager

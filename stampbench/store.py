@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
 
@@ -18,9 +18,6 @@ from stampbench.files import lock, set_aside, write_atomically
 from stampbench.job import Job
 from stampbench.reading import content_of, state_of
 from stampbench.record import Record, Speed
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 Model = TypeVar("Model", Record, Speed)
 _REMEDY = "remove it to rerun, or let `run` set it aside"
@@ -119,13 +116,6 @@ def json_of(record: Record) -> str:
     """Return the JSON of a record as it is stored. Of its job it holds what the key hashes: `Job.canonical`."""
     content = record.model_dump(mode="json") | {"job": record.job.canonical}
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
-
-
-def frame(records: Iterable[Record]) -> pd.DataFrame:
-    """Return the records as a tidy table: one row each, nested names joined by dots, lists kept whole."""
-    import pandas as pd
-
-    return pd.json_normalize([record.model_dump(mode="json") for record in records])
 
 
 def _record(path: Path) -> Record | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice, product
@@ -262,9 +263,16 @@ def load(path: Path) -> Suite:
     named = {"name": path.stem.encode(errors="replace").decode()} | content
     try:
         # Strictly: true is no number, and "2" neither. Only in JSON may a text stand for a start even then.
-        return Suite.model_validate_json(json.dumps(named), strict=True)
+        suite = Suite.model_validate_json(json.dumps(named), strict=True)
     except ValidationError as error:
         raise SuiteError(f"{path} is refused:\n{explain(error)}") from error
+    own = {name: data.model_copy(update={"path": _beside(path, data.path)}) for name, data in suite.datasets.items()}
+    return suite.model_copy(update={"datasets": own})
+
+
+def _beside(suite: Path, path: Path) -> Path:
+    """Return the absolute form of a path that a suite file names, which is relative to that file."""
+    return Path(os.path.normpath(suite.absolute().parent / path))
 
 
 def explain(error: ValidationError) -> str:

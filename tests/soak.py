@@ -10,6 +10,7 @@ import csv
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -22,6 +23,8 @@ from ray.cluster_utils import Cluster
 
 ROOT = Path(__file__).resolve().parents[1]
 LIMIT_SECONDS = 3 * 3600
+# Columns of a report's CSV files that other machines, executors and hours change.
+TIMED = re.compile(r"_s(_sd|_n)?$|speed_up|share|busy|over|slowdown|device|fingerprint")
 
 
 def main() -> None:
@@ -71,17 +74,17 @@ def outcomes(results: Path) -> dict[str, Any]:
 
 
 def tables(suite: Path, results: Path) -> dict[str, list[dict[str, str]]]:
-    """The suite's tables as `report` writes them, but for their seconds and speed-ups."""
+    """The suite's cells and jobs as `report` writes them, but for what was timed, and where."""
     with tempfile.TemporaryDirectory() as out:
         report = [sys.executable, "-m", "stampbench", "report", str(suite), "--results", str(results)]
         subprocess.run([*report, "--format", "csv", "--out", out], check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
-        return {path.name: untimed(path) for path in Path(out).glob("csv/*.csv") if "break-even" not in path.name}
+        return {path.name: untimed(path) for path in Path(out).glob("csv/*.csv")}
 
 
 def untimed(path: Path) -> list[dict[str, str]]:
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    return [{k: v for k, v in row.items() if not k.endswith((" s", "speed-up"))} for row in rows]
+    return [{name: value for name, value in row.items() if not TIMED.search(name)} for row in rows]
 
 
 class Soak:

@@ -163,6 +163,11 @@ def test_run_passes_options_to_the_executor_that_is_named(stampbench, runs):
         (["data", "status", "cifar11"], "cifar10"),
         (["data", "fetch", "cifar11"], "cifar10"),
         (["list", "method"], "methods"),
+        (["list", "methods", "magnitud"], "did you mean 'magnitude'?"),
+        (["list", "networks", "vgg"], "did you mean 'vgg19'?"),
+        (["list", "datasets", "cifar11"], "did you mean 'cifar10"),
+        (["list", "executors", "queue"], "did you mean 'queued'?"),
+        (["list", "suites", "toi"], "did you mean 'toy'?"),
         (["run", "toy", "--sed", "1"], "--seed"),
         (["run", "toy", "--executor", "queue"], "did you mean 'queued'?"),
         (["run", "toy", "--executor", "queued", "--executor-option", "queu=long"], "did you mean 'queue'?"),
@@ -323,6 +328,12 @@ def test_doctor(stampbench):
     assert all(word in out for word in ("torch", "devices", "constraints", "data cifar10", "missing"))
 
 
+def test_doctor_says_that_the_data_folder_does_not_exist(stampbench, project, monkeypatch):
+    monkeypatch.setenv("STAMPBENCH_DATA", "nowhere")
+    code, out, _ = stampbench("doctor")
+    assert code == 0 and f"STAMPBENCH_DATA          there is no folder {project / 'nowhere'}" in out
+
+
 def test_constraints_are_compared_with_what_is_installed():
     from importlib.metadata import version
 
@@ -338,12 +349,26 @@ def python(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, env=environment)
 
 
+ONE_OF_EACH = {
+    "methods": "stamp",
+    "datasets": "aircraft",
+    "networks": "vgg19",
+    "resources": "latency",
+    "executors": "ray",
+    "suites": "toy",
+}
 HEAVY = ("torch", "torchvision", "pandas", "matplotlib", "scipy", "sklearn", "pyarrow")
 
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["run", "--help"], *(["list", kind] for kind in Listable), ["plan", "toy"]],
+    [
+        ["--help"],
+        ["run", "--help"],
+        *(["list", kind] for kind in Listable),
+        *(["list", kind, name] for kind, name in ONE_OF_EACH.items()),
+        ["plan", "toy"],
+    ],
     ids=" ".join,
 )
 def test_light_commands_import_nothing_heavy(arguments):

@@ -7,7 +7,7 @@ import pytest
 
 from stampbench.errors import UserError
 from stampbench.files import write_atomically
-from stampbench.store import Store, frame
+from stampbench.store import Store
 from tests.fixtures import factories
 
 
@@ -143,13 +143,6 @@ def test_leftovers_of_a_killed_write_are_no_records(store):
     store.put(factories.record())
     (store.root / "records" / ".0123.json.abc").write_text("half a rec")
     assert len(list(store.records())) == 1
-
-
-def test_the_frame_has_a_row_a_record_and_flat_names(store):
-    table = frame([factories.record(top1=0.5), factories.failed(factories.job(seed=1))])
-    assert list(table["status"]) == ["done", "failed"]
-    assert table["accuracy.top1"][0] == 0.5
-    assert table["job.protocol.epochs"][1] == 2
 
 
 def no_files(path: Path) -> dict[str, object]:

@@ -22,8 +22,9 @@ GLYPH_CLASSES, GLYPH_TRAIN, GLYPH_TEST = 400, 50, 10
 class CustomDataset(BaseModel):
     """A user's own images, declared in a suite as `[datasets.NAME]`.
 
-    `path` is a folder tree (`train/<class>/*.png`, `test/<class>/*`) or a folder of `train*.parquet` and
-    `test*.parquet`; images are resized to `size` × `size` pixels. Columns that are not given are guessed.
+    `path`, which a suite file gives relative to itself, is a folder tree (`train/<class>/*.png`, `test/<class>/*`) or a
+    folder of `train*.parquet` and `test*.parquet`; images are resized to `size` × `size` pixels. Columns that are not
+    given are guessed.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -67,8 +67,11 @@ def _constraints(path: Path) -> str:
 
 
 def _data() -> Iterator[tuple[str, str]]:
-    from stampbench.data import packed
+    from stampbench.data import packed, sources
 
+    root = sources.data_root()
+    if root is not None and not root.is_dir():
+        yield "STAMPBENCH_DATA", f"there is no folder {root.absolute()}; correct the variable, or unset it"
     for status in packed.status():
         if status.found is None:
             found = f"missing; run `python -m stampbench data fetch {status.name}` or set STAMPBENCH_DATA"

@@ -48,7 +48,7 @@ def job_frame(jobs: Sequence[Job], store: Store) -> pd.DataFrame:
     records, variants = store.of(jobs), Variants(jobs)
     identities = (_identity(job, variants.name(job)) for job in jobs)
     idle = idle_yardsticks(store.records())
-    rows = [identity | _outcome(records.get(identity["key"]), store, idle) for identity in identities]
+    rows = [identity | outcome(records.get(identity["key"]), store, idle) for identity in identities]
     return pd.DataFrame(rows, columns=[*PLACE, *HEAD, "seed", "key", "status", "reason", *MEASURES, SLOWDOWN, *ORIGIN])
 
 
@@ -98,7 +98,11 @@ def _identity(job: Job, variant: str) -> dict[str, Any]:
     }
 
 
-def _outcome(record: Record | None, store: Store, idle: Mapping[Machine, float]) -> dict[str, Any]:
+def outcome(record: Record | None, store: Store, idle: Mapping[Machine, float]) -> dict[str, Any]:
+    """Return a job's status, reason, `MEASURES`, `SLOWDOWN` and `ORIGIN`, as far as they are known.
+
+    `record` is the job's, or None if it has none; `idle` is `idle_yardsticks` of the whole pool.
+    """
     if record is None:
         return {"status": "missing"}
     origin: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""Write reports: tables in Markdown, LaTeX and CSV, figures in SVG and PNG, and the page."""
+"""Write reports: tables in Markdown and LaTeX, numbers in CSV, figures in SVG and PNG, and the page."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Final
 from stampbench import registry
 from stampbench.errors import UserError
 from stampbench.files import sweep, temporary_folder, write_atomically
+from stampbench.report.data import Data
 from stampbench.report.render import csv, latex, markdown, page
 from stampbench.report.render.figures import figures_of
 from stampbench.report.render.figures.drawing import Figure
@@ -27,10 +28,10 @@ Files = Iterator[tuple[str, str | bytes]]
 def write_report(suites: Sequence[Suite], store: Store, formats: Iterable[str], out: Path) -> list[Path]:
     """Write the reports of the suites into the folder `out`, and return the paths of all files.
 
-    The files are `<suite>.md`, `.tex` and `.html`, `csv/<table>.csv`, and `figures/<figure>.svg`, `.png` and, at the
-    widths of a paper's columns, `-1-column.pdf` and `-2-columns.pdf`. The same records give the same bytes. Where
-    anything fails, the files that were there stay as they were. Raises `UserError` for an unknown format, and where
-    `out` cannot be written.
+    The files are `<suite>.md`, `.tex` and `.html`, `csv/<suite>-cells.csv` and `csv/<suite>-jobs.csv` where there are
+    records, and `figures/<figure>.svg`, `.png` and, at the widths of a paper's columns, `-1-column.pdf` and
+    `-2-columns.pdf`. The same records give the same bytes. Where anything fails, the files that were there stay as they
+    were. Raises `UserError` for an unknown format, and where `out` cannot be written.
     """
     chosen = list(dict.fromkeys(formats))
     for name in chosen:
@@ -113,7 +114,7 @@ def _files(suite: str, sections: Sequence[Section], formats: Sequence[str]) -> F
     drawn = [figures_of(section.data) if draws and section.data else [] for section in sections]
     for name in formats:
         if name == "csv":
-            yield from _csv_files(sections)
+            yield from _csv_files(suite, [section.data for section in sections if section.data])
         elif name == "figures":
             yield from _figure_files(drawn)
         elif name == "html":
@@ -123,10 +124,10 @@ def _files(suite: str, sections: Sequence[Section], formats: Sequence[str]) -> F
             yield f"{suite}{renderer.SUFFIX}", renderer.document(sections)
 
 
-def _csv_files(sections: Iterable[Section]) -> Files:
-    for section in sections:
-        for table in section.tables:
-            yield f"csv/{table.name}{csv.SUFFIX}", csv.table(table)
+def _csv_files(suite: str, found: Sequence[Data]) -> Files:
+    if found:
+        yield f"csv/{suite}-cells{csv.SUFFIX}", csv.cells(found)
+        yield f"csv/{suite}-jobs{csv.SUFFIX}", csv.jobs(found)
 
 
 def _figure_files(drawn: Iterable[Sequence[Figure]]) -> Files:
