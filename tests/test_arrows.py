@@ -21,6 +21,7 @@ ROOMS = (
     ("report.variants",),
     ("running", "regress"),
     ("report",),
+    ("export",),
     ("listing", "output", "cli", "__main__"),
 )
 # Methods know the contract and the harness's tools, and nothing that runs them or reads what came out.
