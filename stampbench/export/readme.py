@@ -12,8 +12,8 @@ from stampbench.report.words import network_label, share_in_words, start_in_word
 
 _INPUTS = """## Its input
 
-RGB images of {size} × {size} pixels, as float32 of shape (N, 3, {size}, {size}), in [0, 1] and then normalised; N is
-any number. The output has shape (N, {classes}): a logit for each class{names}. The code below is run in this folder.
+RGB images of {size} × {size} pixels, as float32 of shape (N, 3, {size}, {size}), in [0, 1] and then normalised as below;
+N is any number. The output has shape (N, {classes}): a logit for each class{names}. The code below is run in this folder.
 
 ```python
 import torch
@@ -26,7 +26,7 @@ inputs = (images / 255 - mean) / std
 """
 _NETWORK = f"""## With stampbench
 
-The network is an `nn.Module` that can be trained on. `{TENSORS}` is its state dict.
+The network is an `nn.Module` on the CPU, in eval mode. `{TENSORS}` is its state dict.
 
 ```python
 import stampbench

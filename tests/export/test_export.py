@@ -58,7 +58,7 @@ def here(folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     made = record_in(folder / "magnitude"), stampbench.load_network(folder / "magnitude")
     monkeypatch.setattr(command, "run_to_network", lambda job, workplace: made)
-    monkeypatch.setattr(writing, "WRITERS", {name: stub for name in formats.WRITERS})
+    monkeypatch.setattr(writing, "WRITERS", dict.fromkeys(formats.WRITERS, stub))
     lack(monkeypatch, None)
     return tmp_path
 
