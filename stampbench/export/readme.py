@@ -12,8 +12,9 @@ from stampbench.report.words import network_label, share_in_words, start_in_word
 
 _INPUTS = """## Its input
 
-RGB images of {size} × {size} pixels, as float32 of shape (N, 3, {size}, {size}), in [0, 1] and then normalised as below;
-N is any number. The output has shape (N, {classes}): a logit for each class{names}. The code below is run in this folder.
+RGB images of {size} × {size} pixels, as float32 of shape (N, 3, {size}, {size}), in [0, 1] and then normalised by the
+mean and standard deviation of each channel; N is any number. The output has shape (N, {classes}): a logit for each
+class{names}. The code below is run in this folder.
 
 ```python
 import torch
