@@ -54,6 +54,8 @@ def export(job: Job, campaign: Campaign, out: Path, observer: Observer) -> Expor
         with room(out.parent, size):
             now, before, network = _run(job, store, workplace)
         different = difference(now, before)
+        if not different and before is not now:
+            workplace.observer.note("  the accuracy on test images is exactly that of the record")
         # A record with the same accuracy tells of this network too.
         kept, problems = (now, [different]) if different else (before, [])
         files, faults = write_folder(working, kept, network, problems, custom)
