@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torch import nn
 
-from stampbench.data import catalogue
+from stampbench.data import catalogue, packed
 from stampbench.export.comparison import difference
 from stampbench.export.formats import WRITERS, lacking
 from stampbench.export.readme import left_out
@@ -45,6 +45,8 @@ def export(job: Job, campaign: Campaign, out: Path, observer: Observer) -> Expor
     """
     store, custom = campaign.store, campaign.suite.datasets
     _refuse_without_result(store.get(job.key))
+    # Images that are missing are told before hours are.
+    packed.manifest(job.target, custom)
     workplace = workplace_of(campaign.suite, store, observer, Local())
     with new_folder(out) as working:
         _announce(job, campaign, workplace)
