@@ -45,10 +45,10 @@ def export(job: Job, campaign: Campaign, out: Path, observer: Observer) -> Expor
     """
     store, custom = campaign.store, campaign.suite.datasets
     _refuse_without_result(store.get(job.key))
-    # Images that are missing are told before hours are.
-    packed.manifest(job.target, custom)
     workplace = workplace_of(campaign.suite, store, observer, Local())
     with new_folder(out) as working:
+        # Images that are missing are told before hours are.
+        packed.manifest(job.target, custom)
         _announce(job, campaign, workplace)
         dense, _ = checked(job.network, job.width, catalogue.resolve(job.target, custom).input_size)
         # The tensors lie there in each of the formats, and what surrounds them is small.

@@ -122,7 +122,7 @@ def test_the_accuracy_is_that_of_the_record_by_what_network_json_says(folder, na
     with torch.no_grad():
         logits = stampbench.load_network(folder / name)((test.images / 255 - mean) / std)
     right = int((logits.argmax(1) == test.labels).sum())
-    assert right > len(test) // 5
+    assert len(logits.argmax(1).unique()) > 1
     # Other kernels compute the last bits otherwise, which may turn an image that is a tie.
     assert abs(right - record_in(folder / name).accuracy.top1 * len(test)) <= 1.001
 
