@@ -193,6 +193,58 @@ def unpack(
 
 
 @app.command()
+def export(
+    suite: SuiteName,
+    out: Annotated[Path, typer.Option(help="The folder to write; it must not exist yet, or be empty.")],
+    preset: PresetName = None,
+    method: Annotated[str | None, typer.Option(help="The method, or its row's name in `plan`.")] = None,
+    target: Annotated[str | None, typer.Option(help="The target.")] = None,
+    network: Annotated[str | None, typer.Option(help="The network.")] = None,
+    width: Annotated[float | None, typer.Option(help="The network's width.")] = None,
+    start: Annotated[str | None, typer.Option(help="The weights that pruning starts from.")] = None,
+    resource: Annotated[str | None, typer.Option(help="The resource of the budget.")] = None,
+    budget: Annotated[str | None, typer.Option(help="The share that is kept, such as 1/4.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="The epochs after pruning.")] = None,
+    seed: Annotated[int | None, typer.Option(help="The seed.")] = None,
+    results: Results = Path("results"),
+) -> None:
+    """Run one job again, to the same bits, and write its trained network, in three formats, to a folder.
+
+    The options must leave one job; where they leave several, the command says what they differ in.
+    """
+    from stampbench.export.selection import single
+    from stampbench.running.campaign import Campaign
+    from stampbench.store import Store
+
+    printing_is_secondary()
+    campaign = Campaign(suite, preset, Store(results))
+    wanted = {"method": method, "target": target, "network": network, "width": width, "start": start}
+    wanted |= {"resource": resource, "budget": budget, "epochs": epochs, "seed": seed}
+    job = single(campaign.jobs, wanted)
+
+    from stampbench.export.command import NoNetworkError
+    from stampbench.export.command import export as export_job
+    from stampbench.running.executors.base import tidy
+    from stampbench.running.progress import progress_for
+
+    campaign.store.mend()
+    tidy(campaign.store)
+    for warning in campaign.of_other_images([job]):
+        print(f"warning: {warning}", file=sys.stderr)
+    try:
+        with _stoppable(), progress_for(sys.stdout) as observer:
+            exported = export_job(job, campaign, out, observer)
+    except NoNetworkError as error:
+        print(error, file=sys.stderr)
+        raise typer.Exit(1) from None
+    print(f"wrote {', '.join(exported.files)} to {out}; its README.md says how to load the network")
+    for problem in exported.problems:
+        print(problem, file=sys.stderr)
+    if exported.problems:
+        raise typer.Exit(1)
+
+
+@app.command()
 def report(
     suite: Annotated[
         str | None, typer.Argument(metavar="[SUITE]", help="A suite file or name; default: all of `list suites`.")

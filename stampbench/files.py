@@ -68,6 +68,23 @@ def whole_folder(folder: Path) -> Iterator[Path]:
 
 
 @contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """Yield a temporary folder to fill, and rename it to `folder` afterwards; an error leaves nothing there.
+
+    Raises `UserError` at once where something lies there already, but for an empty folder, and where the disk is full
+    or may not be written.
+    """
+    with _refusals_explained(folder):
+        if os.path.lexists(folder) and not (folder.is_dir() and not any(folder.iterdir())):
+            raise UserError(f"{folder} exists already; name a new folder, or remove it")
+        with temporary_folder(folder.parent, f".{folder.name}-") as working:
+            yield working
+            working.chmod(0o755)
+            # A link to an empty folder is followed, as renaming would replace the link.
+            working.replace(folder.resolve())
+
+
+@contextmanager
 def temporary_folder(parent: Path, prefix: str) -> Iterator[Path]:
     """Yield a new folder in `parent`, whose name has that prefix, and remove it afterwards if it is still there."""
     parent.mkdir(parents=True, exist_ok=True)

@@ -21,6 +21,7 @@ ROOMS = (
     ("report.variants",),
     ("running", "regress"),
     ("report", "analysis"),
+    ("export",),
     ("listing", "details", "terminal", "output", "cli", "__main__"),
 )
 # Methods know the contract and the harness's tools, and nothing that runs them or reads what came out.
@@ -91,7 +92,7 @@ def test_the_harness_imports_no_method(path):
 
 
 @pytest.mark.parametrize(
-    "module", ["stampbench.cli", "stampbench.contract", "stampbench.suite", "stampbench.report.write"]
+    "module", ["stampbench", "stampbench.cli", "stampbench.contract", "stampbench.suite", "stampbench.report.write"]
 )
 def test_what_must_be_instant_needs_no_torch(module):
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"

@@ -94,7 +94,7 @@ def third_party() -> set[str]:
 
 def test_what_is_imported_is_declared_and_what_is_declared_is_imported():
     required = {normalised(line) for line in PROJECT["dependencies"]}
-    extras = {normalised(line) for name in ("gpu", "ray") for line in PROJECT["optional-dependencies"][name]}
+    extras = {normalised(line) for name in ("gpu", "onnx", "ray") for line in PROJECT["optional-dependencies"][name]}
     assert third_party() - extras == required
     assert extras <= third_party()
 

@@ -52,6 +52,10 @@ class Campaign:
         again = {record.key for record in self.without_result(jobs)} if retry else set()
         return self._past.estimate(jobs, again)
 
+    def seconds_again(self, job: Job) -> float | None:
+        """Estimate the seconds of a job as if it had no record; None if no record resembles it."""
+        return self._past.estimate([job], {job.key}).seconds
+
     def without_result(self, jobs: Sequence[Job]) -> list[Record]:
         """Return the records of these jobs that failed, were skipped or ran out of time."""
         return [record for record in self.store.of(jobs).values() if record.status != "done"]

@@ -7,6 +7,7 @@ import traceback
 from typing import Literal
 
 import torch
+from torch import nn
 
 from stampbench.contract import Start
 from stampbench.data import catalogue
@@ -38,15 +39,23 @@ from stampbench.training import Recipe, Trainer
 
 def run(job: Job, workplace: Workplace) -> Record:
     """Run a job, or skip it. Whatever goes wrong in it becomes a failed record; only `UserError` is raised."""
+    return run_to_network(job, workplace)[0]
+
+
+def run_to_network(job: Job, workplace: Workplace) -> tuple[Record, nn.Module | None]:
+    """Run a job as `run` does, and return the trained network too: on the device, in eval mode; None without a result.
+
+    Masked weights are zeros in a network of the dense shape.
+    """
     configure(job)
     try:
         if why := unserved(job, method_of(job), workplace.custom):
-            return failed(job, why, workplace, "skipped")
+            return failed(job, why, workplace, "skipped"), None
         return _run(job, workplace)
     except UserError:
         raise
     except Exception as error:
-        return failed(job, reason(error), workplace)
+        return failed(job, reason(error), workplace), None
 
 
 def failed(job: Job, why: str, workplace: Workplace, status: Literal["failed", "skipped"] = "failed") -> Record:
@@ -75,7 +84,7 @@ def configure(job: Job) -> None:
     torch.backends.cuda.enable_mem_efficient_sdp(not strict)
 
 
-def _run(job: Job, workplace: Workplace) -> Record:
+def _run(job: Job, workplace: Workplace) -> tuple[Record, nn.Module]:
     device, method = workplace.device, method_of(job)
     uses, artefacts = prepare(job, workplace)
     memory.reset_peak(device)
@@ -103,7 +112,7 @@ def _run(job: Job, workplace: Workplace) -> Record:
     report = workplace.reporter(job.label, recipe.epochs)
     trained = train_and_test(Trainer(pruned, loader, recipe, masks), images, dataset, clock, report)
     peak = memory.peak_mib(device)
-    return Record(
+    record = Record(
         key=job.key,
         job=job,
         status="done",
@@ -120,3 +129,4 @@ def _run(job: Job, workplace: Workplace) -> Record:
         notes=dict(plan.notes),
         provenance=provenance(device, job.protocol.precision, workplace.executor, workplace.exclusive),
     )
+    return record, pruned

@@ -8,6 +8,8 @@ from pathlib import Path
 from tests.gauntlet.row import Row
 from tests.gauntlet.toy import with_suite
 
+# The options that leave one job of the toy.
+ONE = ["--method", "dense", "--target", "cifar10", "--seed", "0"]
 # The command line, and what the message must hold.
 COMMANDS: dict[str, tuple[list[str], tuple[str, ...]]] = {
     "unknown command": (["rum", "toy"], ("No such command 'rum'",)),
@@ -52,6 +54,35 @@ COMMANDS: dict[str, tuple[list[str], tuple[str, ...]]] = {
     "pack into parts of nothing": (
         ["pack", "toy", "--preset", "quick", "--out", "packed", "--max-mib", "0"],
         ("--max-mib", "greater than or equal to 1"),
+    ),
+    "export to nowhere": (["export", "toy"], ("Missing option", "--out")),
+    "export of several jobs": (
+        ["export", "toy", "--out", "small", "--seed", "0"],
+        ("jobs match", "--target cifar10, svhn"),
+    ),
+    "export of an unknown method": (
+        ["export", "toy", "--out", "small", "--method", "dens"],
+        ("no method 'dens'", "did you mean 'dense'"),
+    ),
+    "export of a budget that the method lacks": (
+        ["export", "toy", "--out", "small", "--method", "dense", "--budget", "1/4"],
+        ("--method dense --budget 1/4 together", "--budget 1"),
+    ),
+    "export of no share": (["export", "toy", "--out", "small", "--budget", "half"], ("'half' is no share", "1/4")),
+    "export of half a seed": (["export", "toy", "--out", "small", "--seed", "0.5"], ("--seed", "integer")),
+    "export into a file": (["export", "toy", "--out", "file", *ONE], ("file exists already", "name a new folder")),
+    "export into a folder with files": (
+        ["export", "toy", "--out", "suites", *ONE],
+        ("suites exists already", "name a new folder"),
+    ),
+    "export below a file": (["export", "toy", "--out", "file/small", *ONE], ("file/small cannot be written",)),
+    "export under a name that is too long": (
+        ["export", "toy", "--out", "x" * 5000, *ONE],
+        ("cannot be written: File name too long",),
+    ),
+    "export of images that are not there": (
+        ["export", "toy", "--out", "small", *ONE],
+        ("cifar10", "data fetch cifar10"),
     ),
     "check of nothing": (["check", "toy"], ("there is no record", "run the suite first")),
 }

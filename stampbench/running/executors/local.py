@@ -59,7 +59,7 @@ class Local(Executor):
                         observer.job_finished(store.of([job])[job.key])
                         continue
                     observer.job_started(job)
-                    with room(store.root, RECORD_BYTES), _whole_device(workplace):
+                    with room(store.root, RECORD_BYTES), whole_device(workplace):
                         record = run_job(job, workplace)
                     keep(record, speeds.take(), store)
                     observer.job_finished(record)
@@ -68,7 +68,7 @@ class Local(Executor):
 
 
 @contextmanager
-def _whole_device(workplace: Workplace) -> Iterator[None]:
+def whole_device(workplace: Workplace) -> Iterator[None]:
     """Lock the device against other runs on this machine, as two at once would spoil each other's times."""
     device = os.environ.get("CUDA_VISIBLE_DEVICES", "0") if workplace.device.type == "cuda" else ""
     path = packed.cache_root() / ".locks" / f"{platform.node()}-{workplace.device.type}{device}"
