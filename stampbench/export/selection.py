@@ -36,15 +36,18 @@ def single(jobs: Sequence[Job], wanted: Mapping[str, str | float | None]) -> Job
     variants = Variants(jobs)
     rows = [{"method": variants.name(job)} | {name: str(of(job)) for name, of in AXES.items()} for job in jobs]
     chosen = {name: _text(name, value) for name, value in wanted.items() if value is not None}
-    asked = rows
-    if chosen.get("method") not in {row["method"] for row in rows}:
-        asked = [row | {"method": job.method} for row, job in zip(rows, jobs, strict=True)]
-    found = [index for index, row in enumerate(asked) if chosen.items() <= row.items()]
+    by_method = [row | {"method": job.method} for row, job in zip(rows, jobs, strict=True)]
+    found = _matching(rows, chosen) or _matching(by_method, chosen)
     if not found:
-        raise SuiteError(_none(asked, chosen))
+        known = chosen.get("method") in {row["method"] for row in rows}
+        raise SuiteError(_none(rows if known else by_method, chosen))
     if len(found) > 1:
         raise SuiteError(_several([rows[index] for index in found]))
     return jobs[found[0]]
+
+
+def _matching(rows: Sequence[Values], chosen: Values) -> list[int]:
+    return [index for index, row in enumerate(rows) if chosen.items() <= row.items()]
 
 
 def _text(name: str, value: str | float) -> str:
