@@ -143,7 +143,8 @@ def suite_path(name: str) -> Path:
     path = Path(name)
     # A name that is too long for a file is an error to `exists`.
     with suppress(OSError):
-        if path.suffix == ".toml" or path.exists():
+        # An empty path would mean the working folder.
+        if path.suffix == ".toml" or (name and path.exists()):
             return path
     found = {file.stem: file for file in suite_files()}
     if name not in found:

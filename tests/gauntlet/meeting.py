@@ -19,7 +19,7 @@ import pytest
 from stampbench import cli
 from stampbench.measure import hardware
 
-LIMIT_SECONDS, LAST_RESORT_SECONDS = 10, 120
+LIMIT_SECONDS, LAST_RESORT_SECONDS = 60, 180
 # Typer draws a frame around its messages, and colours them where CI says that it can show colours.
 DRAWN = re.compile(r"\x1b\[[0-9;]*m|[│╭╮╰╯─]")
 
@@ -80,7 +80,7 @@ def heard() -> Iterator[io.BytesIO]:
 
 @contextlib.contextmanager
 def limited() -> Iterator[None]:
-    """Raise `TookTooLong` after 10 s; where that is not heard, as inside of C code, end the process."""
+    """Raise `TookTooLong` after a minute, which no busy machine takes; where C code does not hear it, end the process."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise TookTooLong(f"the command still ran after {LIMIT_SECONDS} s")

@@ -15,6 +15,7 @@ COMMANDS: dict[str, tuple[list[str], tuple[str, ...]]] = {
     "unknown command": (["rum", "toy"], ("No such command 'rum'",)),
     "no suite": (["run"], ("Missing argument 'SUITE'",)),
     "unknown option": (["run", "toy", "--sed", "1"], ("No such option", "--seed")),
+    "an empty suite": (["run", ""], ("no suite ''", "toy")),
     "unknown suite": (["run", "toi"], ("no suite 'toi'", "did you mean 'toy'")),
     "unknown suite file": (["run", "suites/toi.toml"], ("no suite file suites/toi.toml", "toy.toml")),
     "a folder for a suite": (["run", "suites"], ("suites", "cannot be read as TOML")),

@@ -129,5 +129,5 @@ def test_any_command_line(words: list[str], suite: str, options: list[tuple[str,
     with empty_folder() as folder:
         with_suite(folder)
         before = files(folder)
-        hold(meet(arguments, folder), *(word for word in arguments if word), "Missing", "is not")
+        hold(meet(arguments, folder), *(word for word in arguments if word), "Missing", "is not", "no suite ")
         assert files(folder).items() >= before.items()
