@@ -80,7 +80,7 @@ def heard() -> Iterator[io.BytesIO]:
 
 @contextlib.contextmanager
 def limited() -> Iterator[None]:
-    """Raise `TookTooLong` after a minute, which no busy machine takes; where C code does not hear it, end the process."""
+    """Raise `TookTooLong` after a minute, which no busy machine takes; where C code is deaf to it, exit."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise TookTooLong(f"the command still ran after {LIMIT_SECONDS} s")
