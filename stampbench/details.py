@@ -1,4 +1,4 @@
-"""What `stampbench list KIND NAME` tells about one method, dataset, network, resource, executor or suite."""
+"""Describes one method, dataset, network, resource, executor or suite, for `stampbench list KIND NAME`."""
 
 from __future__ import annotations
 

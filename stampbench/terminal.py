@@ -1,4 +1,4 @@
-"""What commands print for people: tables, and the details of one thing."""
+"""Prints tables, and the details of one thing, for people."""
 
 from __future__ import annotations
 

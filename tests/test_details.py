@@ -55,7 +55,7 @@ def test_fields_are_told_by_type_bounds_and_default():
 
 @pytest.fixture
 def listed(capsys):
-    """What `list` prints."""
+    """The printed listing of one kind."""
 
     def call(*arguments: str) -> str:
         with pytest.raises(SystemExit) as stopped:
