@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from stampbench.errors import NetworkError
-from stampbench.measure.speed import alternated, made_up_images, network_at, step_of
+from stampbench.measure.speed import alternated, made_up_images, network_at, share_of_time, step_of
 from stampbench.measure.yardstick import yardstick
 from stampbench.pruning.cost import CostModel
 from stampbench.pruning.groups import Group
@@ -248,7 +248,7 @@ def calibrated(
     usual = median(seconds for _, (dense, _) in whole for seconds in dense)
     rows, shares = [], []
     for widths, (dense, small) in [*whole, *[(cost.widths, ([1.0], [1.0]))] * len(whole)]:
-        share = median(part / all_of_it for part, all_of_it in zip(small, dense, strict=True))
+        share = share_of_time(dense, small)
         rows.append([1 / share, pricing.cost(widths) / pricing.cost() / share, cost.params(widths) / share])
         shares.append(1.0)
     (constant, factor, each), _ = nnls(torch.tensor(rows, dtype=torch.float64).numpy(), shares)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from statistics import median
 
 import torch
 from torch import nn
@@ -100,6 +101,11 @@ def alternated(
             if index >= warmups:
                 kept.append(seconds)
     return samples
+
+
+def share_of_time(dense: Sequence[float], small: Sequence[float]) -> float:
+    """Return the median over pairs of steps of the small network's seconds as a share of the dense one's."""
+    return median(part / whole for whole, part in zip(dense, small, strict=True))
 
 
 def train_step(network: nn.Module, optimizer: torch.optim.Optimizer, images: torch.Tensor, precision: str) -> None:

@@ -1,4 +1,4 @@
-"""Write reports: tables in Markdown and LaTeX, numbers in CSV, figures in SVG and PNG, and the page."""
+"""Write reports: tables in Markdown and LaTeX, numbers in CSV, figures in SVG, PNG and PDF, and the page."""
 
 from __future__ import annotations
 

@@ -49,7 +49,6 @@ class Profile(SaliencyMethod):
 
     name = "profile"
     version = 1
-    granularities = frozenset()
     default_start = Start.REFERENCE
     Options = ProfileOptions
     options: ProfileOptions
@@ -97,7 +96,7 @@ def main() -> None:
             [number or "uniform", 100 * first[number], 100 * mean(again[number])]
             for number in dict.fromkeys((0, *best))
         ]
-        headings = ["profile", "validation %, seed 0", f"validation %, seeds {' and '.join(map(str, JUDGING))}"]
+        headings = ["profile", f"seed {CHOOSING}", f"seeds {' and '.join(map(str, JUDGING))}"]
         print(tabulate(rows, headers=headings, tablefmt="pipe", floatfmt=".2f"), flush=True)
 
 
@@ -116,7 +115,7 @@ def suite_of(asked: argparse.Namespace, target: str) -> Suite:
         "reference": {"dataset": "tinyimagenet", "epochs": 10},
     }
     preset = {"protocol": protocol, "grid": [grid]}
-    return Suite.model_validate({"name": "ceiling", "title": __doc__, "presets": {"search": preset}})
+    return Suite.model_validate({"name": "ceiling", "title": "The ceiling of widths", "presets": {"search": preset}})
 
 
 def of_seed(jobs: Sequence[Job], seed: int) -> list[Job]:

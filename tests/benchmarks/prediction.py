@@ -65,8 +65,7 @@ def measured(name: str, width: float, timing: str, vectors: int) -> dict[str, An
     dense, drawn = step_at(pricing.widths), list(random_widths(pricing.widths, ROUND_TO, vectors, random.Random(1)))
 
     def share(widths: Mapping[str, int]) -> float:
-        whole, part = speed.alternated([dense, step_at(widths)], 2, PAIRS, device)
-        return median(small / big for small, big in zip(part, whole, strict=True))
+        return speed.share_of_time(*speed.alternated([dense, step_at(widths)], 2, PAIRS, device))
 
     shown = {"predicted": [pricing.cost(widths) / pricing.cost() for widths in drawn]}
     shown |= {when: [share(widths) for widths in drawn] for when in ("measured", "measured again")}

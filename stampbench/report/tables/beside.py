@@ -10,10 +10,8 @@ from stampbench import registry
 from stampbench.report.data import Data
 from stampbench.report.frames import PLACE, ROW, groups
 from stampbench.report.model import DASH, Column, Entry, Table
-from stampbench.report.tables.entries import dicts, row_entries
-from stampbench.report.words import accuracy, fraction, network_label, resource_label
-
-SHARES = {"macs": "MACs %", "params": "parameters %", "predicted_share": "predicted time %"}
+from stampbench.report.tables.entries import MEASURES, dicts, row_entries
+from stampbench.report.words import fraction, network_label, resource_label
 
 
 def beside_tables(data: Data) -> list[Table]:
@@ -48,14 +46,14 @@ def _timed(resource: str) -> bool:
 
 
 def _measures(resource: str) -> list[str]:
-    return [measure for measure in SHARES if measure != "predicted_share" or _timed(resource)]
+    return ["top1", "macs", "params", *(["predicted_share"] if _timed(resource) else [])]
 
 
 def _columns(resources: Sequence[str], share: str) -> Iterator[Column]:
     yield from (Column(word, number=False) for word in ("method", "start"))
     for resource in resources:
         kept = f"{share} {resource_label(resource)}"
-        headings = ["top-1 %", *(SHARES[measure] for measure in _measures(resource)), "step %"]
+        headings = [*(MEASURES[measure][0] for measure in _measures(resource)), "step %"]
         yield from (Column(f"{kept}: {heading}") for heading in headings)
 
 
@@ -66,13 +64,11 @@ def _rows(cells: pd.DataFrame, resources: Sequence[str]) -> Iterator[tuple[Entry
         for resource in resources:
             cell, measures = by_resource.get(resource), _measures(resource)
             if cell is None:
-                entries += [Entry(DASH)] * (len(measures) + 2)
+                entries += [Entry(DASH)] * (len(measures) + 1)
                 continue
+            entries += [
+                Entry(DASH if pd.isna(cell[measure]) else MEASURES[measure][1](cell, measure)) for measure in measures
+            ]
             speed_up = cell["train_speed_up"]
-            shares = [*(cell[measure] for measure in measures), None if pd.isna(speed_up) else 1 / speed_up]
-            entries += [Entry(accuracy(cell, "top1")), *map(_percent, shares)]
+            entries.append(Entry(DASH if pd.isna(speed_up) else f"{100 / speed_up:.1f}"))
         yield tuple(entries)
-
-
-def _percent(share: float | None) -> Entry:
-    return Entry(DASH if share is None or pd.isna(share) else f"{100 * share:.1f}")
