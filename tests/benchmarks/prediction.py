@@ -39,14 +39,15 @@ def main() -> None:
     parser.add_argument("--timing", choices=RESOURCES, default="train_step")
     arguments = parser.parse_args()
     torch.set_num_threads(THREADS)
-    path = FOLDER / "prediction.json"
+    path, device = FOLDER / "prediction.json", hardware.device_name()
     found = json.loads(path.read_text()) if path.exists() else {}
     for name in arguments.networks:
         network, _, width = name.partition(":")
-        found[f"{name} {arguments.timing}"] = measured(network, float(width), arguments.timing, arguments.vectors)
+        key = f"{name} {arguments.timing}, {device}"
+        found[key] = measured(network, float(width), arguments.timing, arguments.vectors)
         write_atomically(path, json.dumps(found, indent=1) + "\n")
         write_atomically(path.with_suffix(".md"), table(found))
-        print(found[f"{name} {arguments.timing}"]["seconds"], name, flush=True)
+        print(f"{key}: the table took {found[key]['seconds']:.0f} s", flush=True)
 
 
 def measured(name: str, width: float, timing: str, vectors: int) -> dict[str, Any]:
@@ -75,8 +76,8 @@ def measured(name: str, width: float, timing: str, vectors: int) -> dict[str, An
 def table(found: Mapping[str, Mapping[str, Any]]) -> str:
     """Return the page: errors of the predicted share, relative to the measured one."""
     rows = []
-    for name, shares in found.items():
-        row = [name, len(shares["measured"])]
+    for key, shares in found.items():
+        row = [key.partition(",")[0], len(shares["measured"])]
         for guess in ("predicted", "measured again"):
             errors = [100 * (a / b - 1) for a, b in zip(shares[guess], shares["measured"], strict=True)]
             sizes = sorted(abs(error) for error in errors)
