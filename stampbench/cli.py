@@ -44,6 +44,9 @@ Results = Annotated[Path, typer.Option("--results", envvar="STAMPBENCH_RESULTS",
 Methods = Annotated[list[str] | None, typer.Option("--method", help="Take only this method; may be repeated.")]
 Targets = Annotated[list[str] | None, typer.Option("--target", help="Take only this target; may be repeated.")]
 Seeds = Annotated[list[int] | None, typer.Option("--seed", help="Take only this seed; may be repeated.")]
+Offline = Annotated[
+    bool, typer.Option("--offline", envvar="STAMPBENCH_OFFLINE", help="Do not download images that are missing.")
+]
 DatasetName = Annotated[str, typer.Argument(metavar="NAME", help="A dataset of `list datasets`.")]
 
 app = typer.Typer(
@@ -88,6 +91,7 @@ def run(
     target: Targets = None,
     seed: Seeds = None,
     retry: Annotated[bool, typer.Option("--retry", help="Run failed jobs again.")] = False,
+    offline: Offline = False,
     executor: Annotated[
         str, typer.Option("--executor", help="The executor that runs the jobs; see `list executors`.")
     ] = "in-process",
@@ -98,8 +102,10 @@ def run(
     results: Results = Path("results"),
 ) -> None:
     """Run the missing jobs of a suite. If the command is stopped, the same command resumes where it stopped."""
+    from stampbench.running.artefacts import Artefacts
     from stampbench.running.campaign import Campaign, selected
     from stampbench.running.executors.base import executor_of, missing, tidy
+    from stampbench.running.fetching import fetch_missing
     from stampbench.running.progress import progress_for
     from stampbench.store import Store
 
@@ -112,6 +118,9 @@ def run(
     for warning in campaign.of_other_images(jobs):
         print(f"warning: {warning}", file=sys.stderr)
     print(campaign.announcement(jobs, retry), flush=True)
+    with _stoppable():
+        artefacts = Artefacts.beside(store.artefacts)
+        fetch_missing(missing(jobs, store, retry), campaign.suite.datasets, artefacts, offline, print)
     with _stoppable(), progress_for(sys.stdout) as observer:
         chosen.run(jobs, campaign.suite, store, observer, retry, campaign.estimate(jobs, retry).seconds)
     unsound = campaign.without_result(jobs)
@@ -156,7 +165,6 @@ def pack(
 ) -> None:
     """Write all that an offline GPU machine needs for the missing jobs: images, artefacts and the suite file."""
     from stampbench import suite as suites
-    from stampbench.data import packed
     from stampbench.running import offline
     from stampbench.running.artefacts import Artefacts
     from stampbench.running.campaign import selected, suite_path
@@ -168,8 +176,7 @@ def pack(
     jobs = selected(loaded.jobs(preset, "bf16"), methods=method, targets=target, seeds=seed)
     done = store.of(jobs)
     missing = [job for job in jobs if job.key not in done]
-    artefacts = Artefacts(store.artefacts, packed.cache_root() / "artefacts")
-    needs = offline.needs_of(missing, loaded.datasets, artefacts)
+    needs = offline.needs_of(missing, loaded.datasets, Artefacts.beside(store.artefacts))
     files = offline.pack(needs, path, loaded.datasets, out, max_mib)
     print(f"{len(missing)} jobs will run there; {len(done)} are done already")
     for name, rows in needs.rows.items():

@@ -18,10 +18,11 @@ os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [os.environ.get("PYTHONP
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory):
-    """A cache that starts empty, and no data root: tests neither read nor write what is the user's."""
+    """A cache that starts empty, no data root and no download: tests neither read nor write what is the user's."""
     folder = tmp_path_factory.mktemp("shared") / "cache"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STAMPBENCH_CACHE", str(folder))
+        patch.setenv("STAMPBENCH_OFFLINE", "1")
         patch.delenv("STAMPBENCH_DATA", raising=False)
         yield folder
 

@@ -104,6 +104,8 @@ def project(tmp_path, monkeypatch):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setattr(registry, "METHODS", Registry("method", factories.TOY_METHODS))
     monkeypatch.setattr(hardware, "cuda_device_count", lambda: 0)
+    # No image is read, so none is needed.
+    monkeypatch.setattr("stampbench.running.fetching.fetch_missing", lambda *_: None)
     return tmp_path
 
 

@@ -29,11 +29,16 @@ AIRCRAFT_BYTES = 4 * 2**30
 
 @dataclass(frozen=True)
 class Archive:
-    """The names of the files or folders that may hold a dataset, and functions that read and download it."""
+    """The names of the files or folders that may hold a dataset, and functions that read and download it.
+
+    `size` counts the bytes of the download, and `terms` says under which terms its authors publish it.
+    """
 
     names: tuple[str, ...]
     read: Callable[[Path, Dataset], tuple[Split, Split]]
     download: Callable[[Path], None]
+    size: int
+    terms: str
 
 
 def find_archive(root: Path, source: str) -> Path | None:
@@ -259,14 +264,42 @@ def _download_file(url: str, folder: Path, filename: str, md5: str) -> None:
     download_url(url, str(folder), filename, md5)
 
 
+NO_LICENCE = "no licence is stated; cite Krizhevsky (2009)"
+
 ARCHIVES: Mapping[str, Archive] = {
-    "cifar10": Archive(("cifar-10-python.tar.gz", "cifar-10-batches-py"), read_cifar, _download_cifar("cifar10")),
-    "cifar100": Archive(("cifar-100-python.tar.gz", "cifar-100-python"), read_cifar, _download_cifar("cifar100")),
-    "svhn": Archive(("train_32x32.mat",), read_svhn, _download_svhn),
-    "aircraft": Archive(("fgvc-aircraft-2013b",), read_aircraft, _download_aircraft),
+    "cifar10": Archive(
+        names=("cifar-10-python.tar.gz", "cifar-10-batches-py"),
+        read=read_cifar,
+        download=_download_cifar("cifar10"),
+        size=170_498_071,
+        terms=NO_LICENCE,
+    ),
+    "cifar100": Archive(
+        names=("cifar-100-python.tar.gz", "cifar-100-python"),
+        read=read_cifar,
+        download=_download_cifar("cifar100"),
+        size=169_001_437,
+        terms=NO_LICENCE,
+    ),
+    "svhn": Archive(
+        names=("train_32x32.mat",),
+        read=read_svhn,
+        download=_download_svhn,
+        size=182_040_794 + 64_275_384,
+        terms="for non-commercial use only; cite Netzer et al. (2011)",
+    ),
+    "aircraft": Archive(
+        names=("fgvc-aircraft-2013b",),
+        read=read_aircraft,
+        download=_download_aircraft,
+        size=2_753_340_328,
+        terms="for non-commercial research only; cite Maji et al. (2013)",
+    ),
     "tinyimagenet": Archive(
-        ("tiny-imagenet-200.zip", "tiny-imagenet-200"),
-        read_tiny,
-        lambda folder: _download_file(TINY_URL, folder, "tiny-imagenet-200.zip", TINY_MD5),
+        names=("tiny-imagenet-200.zip", "tiny-imagenet-200"),
+        read=read_tiny,
+        download=lambda folder: _download_file(TINY_URL, folder, "tiny-imagenet-200.zip", TINY_MD5),
+        size=248_100_043,
+        terms="ImageNet's terms: for non-commercial research and education only",
     ),
 }

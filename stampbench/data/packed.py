@@ -172,10 +172,15 @@ def fetch(name: str, custom: Mapping[str, CustomDataset] | None = None) -> Packe
 
     Raises `DataError` if there is nothing to download from, or the download fails its integrity check.
     """
-    dataset = resolve(name, custom)
-    if not lies(folder_of(dataset) / _MANIFEST) and sources.locate(dataset, _downloads()) is None:
-        sources.download(dataset, _downloads())
+    if not at_hand(name, custom):
+        sources.download(resolve(name, custom), _downloads())
     return load(name, custom)
+
+
+def at_hand(name: str, custom: Mapping[str, CustomDataset] | None = None) -> bool:
+    """Return whether `load` would find the dataset: packed, in part or whole, or its images."""
+    dataset = resolve(name, custom)
+    return lies(folder_of(dataset) / _MANIFEST) or sources.locate(dataset, _downloads()) is not None
 
 
 def verify(name: str, custom: Mapping[str, CustomDataset] | None = None) -> Manifest:

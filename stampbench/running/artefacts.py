@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from stampbench.contract import Artefact
+from stampbench.data import packed
 from stampbench.errors import DamagedError, UserError
 from stampbench.files import lock, set_aside, whole_folder
 from stampbench.job import ArtefactSpec
@@ -27,6 +28,8 @@ from stampbench.seeding import digest_of_tensors
 _LOG = logging.getLogger("stampbench")
 _REMEDY = "remove its folder and run again to have it made anew"
 _TENSORS, _DESCRIPTION = "tensors.safetensors", "artefact.json"
+# A source tree carries the artefacts of seed 0; a wheel carries none, and then nothing lies here.
+CARRIED = Path(__file__).resolve().parents[2] / "results" / "artefacts"
 
 
 class Description(BaseModel):
@@ -44,11 +47,22 @@ class Description(BaseModel):
 class Artefacts:
     """The artefacts that came with the pool of records, and those in the cache, by the digest of their spec.
 
-    New ones are written to the cache; the pool's are only read.
+    New ones are written to the cache; the pool's are only read. So are those that the project's own tree carries, where
+    `carried` names their folder: they serve whichever pool is chosen.
     """
 
     pool: Path
     cache: Path
+    carried: Path | None = None
+
+    @classmethod
+    def beside(cls, pool: Path) -> Artefacts:
+        """Return the artefacts of a pool, of this machine's cache, and of the project's own tree."""
+        return cls(pool, packed.cache_root() / "artefacts", CARRIED)
+
+    @property
+    def _roots(self) -> tuple[Path, ...]:
+        return (self.pool, self.cache, *([self.carried] if self.carried else []))
 
     def ensure(self, spec: ArtefactSpec, make: Callable[[], Artefact], provenance: Provenance) -> tuple[Artefact, bool]:
         """Return the artefact, and whether it existed; if not, make it, in one process at a time.
@@ -69,7 +83,7 @@ class Artefacts:
 
         Damaged ones are named and passed over: they may be of any spec.
         """
-        for root in (self.pool, self.cache):
+        for root in self._roots:
             for path in sorted(root.glob("[0-9a-f]" * 16)):
                 try:
                     held = _description(path).spec
@@ -113,7 +127,7 @@ class Artefacts:
 
     def _lying(self, digest: str) -> Path | None:
         """Return what lies under that digest, whole or not, or None."""
-        folders = (root / digest for root in (self.pool, self.cache))
+        folders = (root / digest for root in self._roots)
         return next((folder for folder in folders if os.path.lexists(folder)), None)
 
     def receive(self, digest: str, files: Mapping[str, bytes]) -> None:

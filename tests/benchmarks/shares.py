@@ -1,8 +1,8 @@
 """Measured shares of a training step, of every method's plan at a budget of training time, on embedded images.
 
-`python -m tests.benchmarks.shares [resnet18:0.25:0.5 …] [--seeds 3]`, on an idle machine: every method plans digits from
-weights that were trained on drawn characters for a moment, and trains for one epoch; then its widths are timed in turn
-with the dense network's. Accuracies mean nothing here. The same command resumes after a stop.
+`python -m tests.benchmarks.shares [resnet18:0.25:0.5 …] [--seeds 3]`, on an idle machine: every method plans digits
+from weights that were trained on drawn characters for a moment, and trains for one epoch; then its widths are timed in
+turn with the dense network's. Accuracies mean nothing here. The same command resumes after a stop.
 """
 
 from __future__ import annotations

@@ -134,5 +134,6 @@ def _refuge(store: Store) -> Store:
 def workplace_of(suite: Suite, store: Store, observer: Observer, executor: Executor) -> Workplace:
     """Return what jobs run on in this process: its first CUDA device if it has one, else the CPU."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    artefacts = Artefacts(store.artefacts, packed.cache_root() / "artefacts")
-    return Workplace(store, artefacts, suite.datasets, device, observer, executor.name, executor.exclusive)
+    return Workplace(
+        store, Artefacts.beside(store.artefacts), suite.datasets, device, observer, executor.name, executor.exclusive
+    )

@@ -1,0 +1,57 @@
+"""The download of the datasets that jobs need and this machine lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from stampbench.data import packed, sources
+from stampbench.data.archives import ARCHIVES
+from stampbench.data.catalogue import CustomDataset, resolve
+from stampbench.errors import DataError
+from stampbench.job import ArtefactSpec, Job
+from stampbench.running import pretraining
+from stampbench.running.artefacts import Artefacts
+from stampbench.running.preparing import method_of
+
+
+def fetch_missing(
+    jobs: Sequence[Job],
+    custom: Mapping[str, CustomDataset],
+    artefacts: Artefacts,
+    offline: bool,
+    tell: Callable[[str], None],
+) -> None:
+    """Download and pack what these jobs need and is not at hand; `tell` gets a line before each download.
+
+    Raises `DataError` where a download fails, where there is nothing to download from, and where `offline` forbids it.
+    """
+    absent = list(dict.fromkeys(_absent(jobs, custom, artefacts)))
+    if offline and absent:
+        fetches = " and ".join(f"`python -m stampbench data fetch {name}`" for name in absent)
+        raise DataError(
+            f"the images of {', '.join(absent)} are neither packed nor under STAMPBENCH_DATA "
+            f"({sources.data_root() or 'not set'}), and --offline forbids to download them; run {fetches} where there "
+            "is a network, or set STAMPBENCH_DATA to a folder with the images"
+        )
+    for name in absent:
+        archive = ARCHIVES.get(resolve(name, custom).source)
+        if archive is not None:
+            tell(f"{name}: downloading {archive.size / 2**20:,.0f} MiB ({archive.terms})")
+        packed.fetch(name, custom)
+
+
+def _absent(jobs: Sequence[Job], custom: Mapping[str, CustomDataset], artefacts: Artefacts) -> Iterator[str]:
+    """Yield the datasets that jobs read and whose images are not here; artefacts that were made elsewhere need none."""
+    names: dict[str, None] = {}
+    specs: dict[str, ArtefactSpec] = {}
+    for job in jobs:
+        method, start = method_of(job), pretraining.spec_of(job)
+        names |= dict.fromkeys((job.target, *method.datasets(method.options)))
+        needed = (*([start] if start else []), *method.artefacts(job))
+        specs |= {spec.digest: spec for spec in needed if spec.dataset}
+    wanted = dict.fromkeys((*names, *(spec.dataset for spec in specs.values())))
+    lacking = {name for name in wanted if not packed.at_hand(name, custom)}
+    yield from (name for name in names if name in lacking)
+    for spec in specs.values():
+        if spec.dataset in lacking and artefacts.of_any_data(spec) is None:
+            yield spec.dataset
