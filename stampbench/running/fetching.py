@@ -34,10 +34,9 @@ def fetch_missing(
             "is a network, or set STAMPBENCH_DATA to a folder with the images"
         )
     for name in absent:
-        archive = ARCHIVES.get(resolve(name, custom).source)
-        if archive is not None:
-            tell(f"{name}: downloading {archive.size / 2**20:,.0f} MiB ({archive.terms})")
-        packed.fetch(name, custom)
+        archive = ARCHIVES[resolve(name).source]
+        tell(f"{name}: downloading {archive.size / 2**20:,.0f} MiB ({archive.terms})")
+        packed.fetch(name)
 
 
 def _absent(jobs: Sequence[Job], custom: Mapping[str, CustomDataset], artefacts: Artefacts) -> Iterator[str]:
@@ -50,7 +49,8 @@ def _absent(jobs: Sequence[Job], custom: Mapping[str, CustomDataset], artefacts:
         needed = (*([start] if start else []), *method.artefacts(job))
         specs |= {spec.digest: spec for spec in needed if spec.dataset}
     wanted = dict.fromkeys((*names, *(spec.dataset for spec in specs.values())))
-    lacking = {name for name in wanted if not packed.at_hand(name, custom)}
+    # The user's own images lie nowhere else; the job that reads them says what is wrong with their path.
+    lacking = {name for name in wanted if name not in custom and not packed.at_hand(name)}
     yield from (name for name in names if name in lacking)
     for spec in specs.values():
         if spec.dataset in lacking and artefacts.of_any_data(spec) is None:
