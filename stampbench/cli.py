@@ -137,6 +137,36 @@ def run(
         raise typer.Exit(1)
 
 
+@app.command("try")
+def try_(
+    images: Annotated[
+        Path, typer.Argument(metavar="PATH", help="A folder of images by class, or of parquet, split or not.")
+    ],
+    out: Annotated[Path | None, typer.Option(help="The folder to write; default: try-NAME.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, max=100, help="How many seeds; one takes the carried artefacts.")] = 1,
+    offline: Offline = False,
+) -> None:
+    """Compare STAMP, magnitude, random and dense on your own images: a suite, its run, tables, figures and exports."""
+    from stampbench.report.write import write_report
+    from stampbench.running import trying
+    from stampbench.running.artefacts import Artefacts
+    from stampbench.running.campaign import Campaign
+    from stampbench.running.executors.base import missing
+    from stampbench.store import Store
+
+    folder = out or Path(f"try-{trying.name_of(images)}")
+    suite, store = trying.write_suite(images, folder, seeds), Store(folder / "results")
+    campaign = Campaign(str(suite), trying.PRESET, store)
+    print(f"wrote {suite}, which `plan`, `run`, `report` and `export` take: edit a copy to vary it")
+    todo = missing(campaign.jobs, store, retry=False)
+    print(trying.how_long(campaign, todo, Artefacts.beside(store.artefacts)), flush=True)
+    run(str(suite), trying.PRESET, offline=offline, results=store.root)
+    written = write_report([campaign.suite], store, Format, folder / "report")
+    figures = [path for path in written if path.suffix == ".png"]
+    print(f"\nwrote {len(written)} files to {folder / 'report'}, such as {', '.join(map(str, figures[:2]))}")
+    print(*trying.advice(campaign, suite), sep="\n")
+
+
 @app.command()
 def plan(suite: SuiteName, preset: PresetName = None, results: Results = Path("results")) -> None:
     """Show which jobs are done, missing or stale, and the estimated hours."""

@@ -63,7 +63,8 @@ class Reference(BaseModel):
     """The recipe of the reference network: trained on `images` of the dataset (None: all) for `epochs`.
 
     `validation_images` of them are held out (None: as many as of the target). It has its own warm-up, so that suites
-    whose targets have another warm-up share the network.
+    whose targets have another warm-up share the network, and its own `precision` (None: the protocol's), so that a
+    machine without bf16 can take a network that was trained in bf16 elsewhere.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -72,6 +73,7 @@ class Reference(BaseModel):
     images: int | None = Field(None, gt=0)
     validation_images: int | None = Field(None, gt=0)
     warmup_epochs: float = Field(1.0, ge=0)
+    precision: Precision | None = None
 
 
 class Protocol(BaseModel):
@@ -188,6 +190,7 @@ class ArtefactSpec(BaseModel):
         if reference:
             recipe["warmup_epochs"] = reference.warmup_epochs
             recipe["validation_images"] = reference.validation_images or protocol.validation_images
+            recipe["precision"] = reference.precision or protocol.precision
         recipe |= {
             "protocol_version": job.protocol_version,
             "learning_rate": protocol.learning_rate.random,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from stampbench import registry
 from stampbench.contract import Artefact, ArtefactSpec, Method
@@ -46,7 +47,7 @@ def prepare(job: Job, workplace: Workplace, last: str | None = None) -> tuple[li
         made, reused = workplace.artefacts.ensure(
             spec,
             lambda spec=spec: _make(spec, job, method, artefacts, workplace),  # type: ignore[misc]
-            provenance(workplace.device, job.protocol.precision, workplace.executor, workplace.exclusive),
+            provenance(workplace.device, spec.settings["precision"], workplace.executor, workplace.exclusive),
         )
         artefacts[spec.kind] = made
         checkpoint_of(workplace, digest).remove()
@@ -130,4 +131,5 @@ def _made(
         return pretraining.pretrain(spec, task, dataset, workplace.device, report)
     clock, table = PhaseClock(workplace.device), artefacts.get(layer_times.KIND)
     context = context_of(job, dataset, spec.seed, clock, workplace, spec.digest, table)
+    context = replace(context, precision=values["precision"])
     return method.prepare(spec, task, artefacts, context)
