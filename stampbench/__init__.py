@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from stampbench.analysis import load_records as load_records
     from stampbench.export.folder import load_network as load_network
+    from stampbench.running.in_hand import prune as prune
 
 __version__ = "0.1.0"
 
@@ -16,7 +17,11 @@ if not (_PACKAGE / "methods").is_dir():
     __path__.append(str(_PACKAGE.parent))
 
 # What users call in Python, and the modules that it comes from. These are heavy, and imported at the first use.
-_LAZY = {"load_network": "stampbench.export.folder", "load_records": "stampbench.analysis"}
+_LAZY = {
+    "load_network": "stampbench.export.folder",
+    "load_records": "stampbench.analysis",
+    "prune": "stampbench.running.in_hand",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -11,7 +11,6 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
@@ -19,42 +18,36 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stampbench import __version__
+from stampbench.cli_data import data_app
+from stampbench.cli_options import (
+    ExecutorName,
+    ExecutorOptions,
+    Format,
+    Json,
+    Methods,
+    Offline,
+    PresetName,
+    Results,
+    Retry,
+    Seeds,
+    SuiteName,
+    Targets,
+)
 from stampbench.errors import UserError
 from stampbench.listing import LISTINGS, Listable
 from stampbench.output import outlets, printing_is_secondary
-from stampbench.terminal import show, show_details
+from stampbench.terminal import show, show_details, show_table
 
 if TYPE_CHECKING:
-    from stampbench.data.packed import Status
+    from stampbench.store import Store
+    from stampbench.suite import Suite
 
-
-class Format(StrEnum):
-    """A format of a report."""
-
-    MARKDOWN = "md"
-    LATEX = "latex"
-    CSV = "csv"
-    HTML = "html"
-    FIGURES = "figures"
-
-
-SuiteName = Annotated[str, typer.Argument(metavar="SUITE", help="A suite file, or a name from `list suites`.")]
-PresetName = Annotated[str | None, typer.Option("--preset", help="The preset of the suite; default: by device.")]
-Results = Annotated[Path, typer.Option("--results", envvar="STAMPBENCH_RESULTS", help="The pool of records.")]
-Methods = Annotated[list[str] | None, typer.Option("--method", help="Take only this method; may be repeated.")]
-Targets = Annotated[list[str] | None, typer.Option("--target", help="Take only this target; may be repeated.")]
-Seeds = Annotated[list[int] | None, typer.Option("--seed", help="Take only this seed; may be repeated.")]
-Offline = Annotated[
-    bool, typer.Option("--offline", envvar="STAMPBENCH_OFFLINE", help="Do not download images that are missing.")
-]
-DatasetName = Annotated[str, typer.Argument(metavar="NAME", help="A dataset of `list datasets`.")]
 
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-data_app = typer.Typer(no_args_is_help=True, help="Find, fetch and verify datasets.")
 app.add_typer(data_app, name="data")
 
 
@@ -90,15 +83,16 @@ def run(
     method: Methods = None,
     target: Targets = None,
     seed: Seeds = None,
-    retry: Annotated[bool, typer.Option("--retry", help="Run failed jobs again.")] = False,
+    retry: Retry = False,
     offline: Offline = False,
-    executor: Annotated[
-        str, typer.Option("--executor", help="The executor that runs the jobs; see `list executors`.")
-    ] = "in-process",
-    executor_options: Annotated[
-        list[str] | None,
-        typer.Option("--executor-option", metavar="KEY=VALUE", help="An option of the executor; may be repeated."),
-    ] = None,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", help="Print only warnings, errors and the table at the end.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Be quiet, and end with JSON: an object for each job.")
+    ] = False,
+    executor: ExecutorName = "in-process",
+    executor_options: ExecutorOptions = None,
     results: Results = Path("results"),
 ) -> None:
     """Run the missing jobs of a suite. If the command is stopped, the same command resumes where it stopped."""
@@ -117,15 +111,20 @@ def run(
     tidy(store)
     for warning in campaign.of_other_images(jobs):
         print(f"warning: {warning}", file=sys.stderr)
-    print(campaign.announcement(jobs, retry), flush=True)
+    print(campaign.announcement(jobs, retry), file=sys.stderr if quiet or as_json else sys.stdout, flush=True)
     with _stoppable():
         artefacts = Artefacts.beside(store.artefacts)
-        fetch_missing(missing(jobs, store, retry), campaign.suite.datasets, artefacts, offline, print)
-    with _stoppable(), progress_for(sys.stdout) as observer:
+        fetch_missing(missing(jobs, store, retry), campaign.suite.datasets, artefacts, offline, _to_stderr)
+    with _stoppable(), progress_for(sys.stdout, quiet or as_json) as observer:
         chosen.run(jobs, campaign.suite, store, observer, retry, campaign.estimate(jobs, retry).seconds)
     unsound = campaign.without_result(jobs)
     for record in unsound:
         print(f"{record.status}: {record.job.label}: {record.reason}", file=sys.stderr)
+    if as_json:
+        show(*campaign.outcomes(jobs), as_json=True)
+    else:
+        _show_core([campaign.suite], store, campaign.preset)
+        print(f"all tables, figures and the page: python -m stampbench report {suite}", flush=True)
     left = missing(jobs, store, retry=False)
     for job in left:
         print(f"missing: {job.label}: executor {executor!r} left no record of it", file=sys.stderr)
@@ -168,16 +167,19 @@ def try_(
 
 
 @app.command()
-def plan(suite: SuiteName, preset: PresetName = None, results: Results = Path("results")) -> None:
+def plan(
+    suite: SuiteName, preset: PresetName = None, as_json: Json = False, results: Results = Path("results")
+) -> None:
     """Show which jobs are done, missing or stale, and the estimated hours."""
     from stampbench.running.campaign import Campaign
     from stampbench.store import Store
 
     campaign = Campaign(suite, preset, Store(results))
-    show(*campaign.overview())
-    print(f"\n{campaign.announcement(campaign.jobs)}")
+    show(*campaign.overview(), as_json=as_json)
+    said = sys.stderr if as_json else sys.stdout
+    print(f"\n{campaign.announcement(campaign.jobs)}", file=said)
     for record in campaign.store.stale(campaign.jobs):
-        print(f"stale, made by version {record.job.method_version}: {record.job.label} ({record.key})")
+        print(f"stale, made by version {record.job.method_version}: {record.job.label} ({record.key})", file=said)
 
 
 @app.command()
@@ -291,7 +293,7 @@ def report(
     into: Annotated[Path | None, typer.Option(help="Only renew the tables that are marked in this file.")] = None,
     results: Results = Path("results"),
 ) -> None:
-    """Write the tables, figures and page of one suite or of all, and print the tables."""
+    """Write the tables, figures and page of one suite or of all, and print the tables: on a terminal, their core."""
     from stampbench import suite as suites
     from stampbench.report.write import renew, write_report
     from stampbench.running.campaign import suite_files, suite_path
@@ -305,7 +307,9 @@ def report(
         return
     chosen, store = [str(name) for name in formats or Format], Store(results)
     written = write_report(loaded, store, chosen, out)
-    for path in written:
+    if sys.stdout.isatty():
+        _show_core(loaded, store)
+    for path in [] if sys.stdout.isatty() else written:
         if path.suffix == ".md":
             print(path.read_text(encoding="utf-8"))
     print(f"wrote {len(written)} files to {out}")
@@ -325,6 +329,7 @@ def check(
     ] = False,
     junit: Annotated[Path | None, typer.Option(help="Write JUnit XML to this file.")] = None,
     summary: Annotated[Path | None, typer.Option(help="Append a Markdown summary to this file.")] = None,
+    as_json: Json = False,
     baselines: Annotated[Path, typer.Option(help="The folder of baselines.")] = Path("results/baselines"),
     results: Results = Path("results"),
 ) -> None:
@@ -354,8 +359,9 @@ def check(
     if summary:
         with summary.open("a", encoding="utf-8") as file:
             file.write(gate.summary(title, findings))
-    show(gate.HEADINGS, [[f.where, f.what, f.before, f.now, f.verdict] for f in gate.notable(findings)])
-    print(f"\n{title}: {gate.tally(findings)}")
+    rows = [[f.where, f.what, f.before, f.now, f.verdict] for f in gate.notable(findings)]
+    show(gate.HEADINGS, rows, as_json)
+    print(f"\n{title}: {gate.tally(findings)}", file=sys.stderr if as_json else sys.stdout)
     if any(finding.verdict == "fail" for finding in findings):
         raise typer.Exit(1)
 
@@ -364,12 +370,13 @@ def check(
 def list_(
     what: Annotated[Listable, typer.Argument(help="What to list.")],
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Tell all about this one of them.")] = None,
+    as_json: Json = False,
 ) -> None:
     """List methods, datasets, networks, resources, executors or suites; with NAME, describe one with its options."""
     from stampbench.details import DETAILS
 
     if name is None:
-        show(*LISTINGS[what]())
+        show(*LISTINGS[what](), as_json=as_json)
     else:
         show_details(DETAILS[what](name))
 
@@ -383,43 +390,19 @@ def doctor() -> None:
         print(f"{subject:<24} {finding}", flush=True)
 
 
-@data_app.command()
-def status(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Default: all.")] = None,
-) -> None:
-    """Show where datasets were found, without reading an image."""
-    from stampbench.data import catalogue, packed
-
-    wanted = catalogue.resolve(name).name if name else None
-    found = [entry for entry in packed.status() if wanted in (None, entry.name)]
-    show(["dataset", "found", "training", "test", "path"], [_status_row(entry) for entry in found])
+def _to_stderr(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
 
 
-@data_app.command()
-def fetch(name: DatasetName) -> None:
-    """Pack a dataset into the cache; download it first if its images are not on this machine."""
-    from stampbench.data import packed
+def _show_core(suites: Sequence[Suite], store: Store, preset: str | None = None) -> None:
+    """Print the core of the tables of these suites, or of one preset of them, as far as there are records."""
+    from stampbench.report.render.people import core_tables
+    from stampbench.report.sections import preset_sections
 
-    manifest = packed.fetch(name).manifest
-    counts = f"{manifest.train} training and {manifest.test} test images"
-    print(f"{manifest.display_name}: {counts}, digest {manifest.digest}")
-
-
-@data_app.command()
-def verify(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Default: all packed ones.")] = None,
-) -> None:
-    """Compute the digest of packed images again and compare it with the stored one."""
-    from stampbench.data import packed
-
-    for wanted in [name] if name else [entry.name for entry in packed.status() if entry.cached]:
-        manifest = packed.verify(wanted)
-        print(f"{wanted}: digest {manifest.digest}, unchanged", flush=True)
-
-
-def _status_row(entry: Status) -> Sequence[object]:
-    missing = f"missing: `python -m stampbench data fetch {entry.name}`, or set STAMPBENCH_DATA"
-    return [entry.display_name, entry.found or missing, entry.train, entry.test, entry.path]
+    for suite in suites:
+        for name in [preset] if preset else suite.presets:
+            for table in core_tables(preset_sections(suite, name, store)):
+                show_table(table)
 
 
 @contextmanager

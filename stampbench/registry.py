@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import importlib.util
+import re
 from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import entry_points
 from typing import Any
 
 from stampbench.errors import UserError
+
+# What a "module:attribute" looks like.
+TARGET = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
@@ -34,8 +39,9 @@ def _external(group: str) -> tuple[tuple[str, str], ...]:
 class Registry:
     """A mapping from the names of one kind to "module:attribute" targets."""
 
-    def __init__(self, kind: str, targets: dict[str, str]) -> None:
-        self.kind = kind
+    def __init__(self, kind: str, targets: dict[str, str], takes_targets: bool = False) -> None:
+        """Register these targets; with `takes_targets`, a "module:attribute" is a name too."""
+        self.kind, self.takes_targets = kind, takes_targets
         self._targets = targets
 
     def targets(self) -> dict[str, str]:
@@ -46,13 +52,28 @@ class Registry:
     def load(self, name: str) -> Any:
         """Return the object of that name. Raises `UserError` for an unknown name or a target that fails to import."""
         targets = self.targets()
-        if name not in targets:
+        target = name if self.takes_targets and TARGET.fullmatch(name) else targets.get(name)
+        if target is None:
             raise UserError(f"unknown {self.kind} {name!r}{suggestion(name, targets)}")
-        module, _, attribute = targets[name].partition(":")
+        module, _, attribute = target.partition(":")
         try:
             return getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError) as error:
-            raise UserError(f"{self.kind} {name!r} cannot be loaded from {targets[name]!r}: {error}") from error
+        except Exception as error:  # whatever the imported module raises
+            said = f"{type(error).__name__}: {error}"
+            raise UserError(f"{self.kind} {name!r} cannot be loaded from {target!r}: {said}") from error
+
+    def refuse_unknown(self, name: str) -> None:
+        """Raise `UserError` for a name that `load` would not find; nothing but parent packages is imported."""
+        if self.takes_targets and TARGET.fullmatch(name):
+            module = name.partition(":")[0]
+            try:
+                found = importlib.util.find_spec(module)
+            except Exception as error:  # whatever a parent package raises
+                raise UserError(f"{self.kind} {name!r}: {type(error).__name__}: {error}") from error
+            if found is None:
+                raise UserError(f"{self.kind} {name!r}: there is no module {module!r} beside the suite, nor installed")
+        elif name not in (targets := self.targets()):
+            raise UserError(f"unknown {self.kind} {name!r}{suggestion(name, targets)}")
 
 
 METHODS = Registry(
@@ -76,6 +97,7 @@ NETWORKS = Registry(
         "resnet18": "stampbench.networks.resnet:resnet18",
         "mobilenetv2": "stampbench.networks.mobilenet:mobilenetv2",
     },
+    takes_targets=True,
 )
 RESOURCES = Registry(
     "resource",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice, product
 from pathlib import Path
@@ -266,8 +267,17 @@ def load(path: Path) -> Suite:
         suite = Suite.model_validate_json(json.dumps(named), strict=True)
     except ValidationError as error:
         raise SuiteError(f"{path} is refused:\n{explain(error)}") from error
+    _let_networks_be_imported(suite, path)
     own = {name: data.model_copy(update={"path": _beside(path, data.path)}) for name, data in suite.datasets.items()}
     return suite.model_copy(update={"datasets": own})
+
+
+def _let_networks_be_imported(suite: Suite, path: Path) -> None:
+    """Add the folder of the suite file to Python's path, at its end, where a grid names a network of the user's own."""
+    names = (name for preset in suite.presets.values() for grid in preset.grid for name in grid.networks)
+    folder = str(path.absolute().parent)
+    if any(":" in name for name in names) and folder not in sys.path:
+        sys.path.append(folder)
 
 
 def _beside(suite: Path, path: Path) -> Path:
@@ -322,8 +332,8 @@ def _concrete(protocol: SuiteProtocol, precision: Precision) -> Protocol:
 
 def _expand(grid: Grid, rows: Sequence[tuple[type[Method], MethodChoice]], protocol: Protocol) -> Iterator[Job]:
     for network in grid.networks:
-        _known(network, "network", registry.NETWORKS)
-    _known(grid.resource, "resource", registry.RESOURCES)
+        _known(network, registry.NETWORKS)
+    _known(grid.resource, registry.RESOURCES)
     schedules = [_scheduled(protocol, epochs) for epochs in grid.epochs] if grid.epochs else [protocol]
     places = product(range(grid.seeds), grid.targets, grid.networks, schedules, grid.budgets)
     whole = [(method, row, method.Options.model_validate(row.options)) for method, row in rows]
@@ -375,10 +385,11 @@ def _data_versions(names: Iterable[str], protocol: Protocol) -> dict[str, int]:
     return {name: catalogue.version_of(name) for name in (*names, *reference)}
 
 
-def _known(name: str, kind: str, known: registry.Registry) -> None:
-    targets = known.targets()
-    if name not in targets:
-        raise SuiteError(f"unknown {kind} {name!r}{registry.suggestion(name, targets)}")
+def _known(name: str, known: registry.Registry) -> None:
+    try:
+        known.refuse_unknown(name)
+    except UserError as error:
+        raise SuiteError(str(error)) from error
 
 
 def _resolved(choice: Choice) -> tuple[type[Method], MethodChoice]:

@@ -22,7 +22,7 @@ ROOMS = (
     ("running", "regress"),
     ("report", "analysis"),
     ("export",),
-    ("listing", "details", "terminal", "output", "cli", "__main__"),
+    ("listing", "details", "terminal", "output", "cli", "cli_data", "cli_options", "__main__"),
 )
 # Methods know the contract and the harness's tools, and nothing that runs them or reads what came out.
 LENT_TO_METHODS = ("contract", "job", "registry", "errors", "data", "networks", "pruning", "training", "methods")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from itertools import chain
 
@@ -14,7 +17,7 @@ from stampbench.networks.contract import UNDERSTOOD, Network
 from stampbench.networks.initial import build, initialise
 from stampbench.pruning.compact import compact, widths_of
 from stampbench.pruning.cost import CostModel
-from stampbench.pruning.groups import Group, channel_groups, is_depthwise
+from stampbench.pruning.groups import Group, blank_image, channel_groups, classifier_of, is_depthwise
 from stampbench.pruning.masks import channel_gates
 
 CLASSES = 2
@@ -28,26 +31,57 @@ def checked(name: str, width: float, input_size: int) -> tuple[Network, tuple[Gr
 
     Raises `NetworkError` otherwise. A process checks each network once.
     """
-    network = build(name, CLASSES, width)
-    try:
+    with _explained(f"network {name!r}"):
+        try:
+            network = build(name, CLASSES, width)
+        except KeyError as error:
+            raise NetworkError(f"its factory asks for the width of {error}, though no widths were given") from error
+        if type(getattr(network, "head", None)) is not nn.Linear:
+            raise NetworkError("it has no linear classifier named 'head'")
         refuse_unknown_modules(network)
         _initialise(network)
-        groups = channel_groups(network, input_size)
-        if not groups:
-            raise NetworkError("it has no convolution whose channels could be pruned")
-        CostModel.of(network, groups, input_size)
-        _compare_with_compact(name, network, groups, input_size)
-    except NetworkError as error:
-        raise NetworkError(f"network {name!r} cannot be used: {error}; see stampbench/networks/contract.py") from error
+        groups, small = _understood(network, input_size)
+        _refuse_other_widths(name, small, _every_other(groups))
     return network.to("meta"), groups
 
 
+def checked_module(network: nn.Module, input_size: int) -> tuple[Group, ...]:
+    """Return the groups of a network in hand, with its weights, if it keeps the contract but for having a factory.
+
+    Its classifier may have another name than `head` if it is the only linear layer. The network stays as it is. Raises
+    `NetworkError` otherwise.
+    """
+    with _explained(f"the {type(network).__name__}"):
+        refuse_unknown_modules(network)
+        return _understood(copy.deepcopy(network), input_size)[0]
+
+
+@contextmanager
+def _explained(what: str) -> Iterator[None]:
+    """Say which network it is that breaks the contract, and where the contract stands."""
+    try:
+        yield
+    except NetworkError as error:
+        raise NetworkError(f"{what} cannot be used: {error}; see stampbench/networks/contract.py") from error
+    except Exception as error:  # whatever the network's own code raises in a forward pass
+        said = f"{type(error).__name__}: {error}"
+        raise NetworkError(f"{what} cannot be used: {said}; see stampbench/networks/contract.py") from error
+
+
+def _understood(network: nn.Module, input_size: int) -> tuple[tuple[Group, ...], nn.Module]:
+    """Return the groups of a network and the network without every other channel, whose outputs are those of gates."""
+    groups = channel_groups(network, input_size)
+    if not groups:
+        raise NetworkError("it has no convolution whose channels could be pruned")
+    CostModel.of(network, groups, input_size)
+    return groups, _compared_with_gates(network, groups, input_size)
+
+
 def refuse_unknown_modules(network: nn.Module) -> None:
-    """Raise `NetworkError` for the first module that is not understood, and for a missing `head`."""
-    if type(getattr(network, "head", None)) is not nn.Linear:
-        raise NetworkError("it has no linear classifier named 'head'")
+    """Raise `NetworkError` for the first module that is not understood, and for a missing classifier."""
+    classifier = classifier_of(network)
     for path, module in network.named_modules():
-        if path != "head" and (why := _not_understood(module)):
+        if module is not classifier and (why := _not_understood(module)):
             raise NetworkError(f"the {type(module).__name__} {path!r} {why}" if path else f"it {why}")
 
 
@@ -81,13 +115,19 @@ def _initialise(network: Network) -> None:
             tensor.uniform_(0.5, 1.5, generator=stream)
 
 
+def _every_other(groups: tuple[Group, ...]) -> dict[str, Tensor]:
+    return {group.name: torch.arange(group.width) % 2 == 0 for group in groups}
+
+
 @torch.no_grad()
-def _compare_with_compact(name: str, network: Network, groups: tuple[Group, ...], input_size: int) -> None:
-    """Remove every other channel: the output must be that of gates, and the factory must build what is left."""
-    keep = {group.name: torch.arange(group.width) % 2 == 0 for group in groups}
+def _compared_with_gates(network: nn.Module, groups: tuple[Group, ...], input_size: int) -> nn.Module:
+    """Return the network without every other channel, in eval mode; refuse it if its output is not that of gates."""
+    keep = _every_other(groups)
     small = compact(network, groups, keep, input_size).eval()
     images = torch.randn(2, 3, input_size, input_size, generator=torch.Generator().manual_seed(1))
-    with channel_gates(network.eval(), groups, {group: kept.float() for group, kept in keep.items()}):
+    images = images.to(blank_image(network, input_size))
+    gates = {group: kept.to(images) for group, kept in keep.items()}
+    with channel_gates(network.eval(), groups, gates):
         gated: Tensor = network(images)
     difference = float((small(images) - gated).abs().max() / gated.abs().max())
     if not difference <= TOLERANCE:
@@ -95,6 +135,11 @@ def _compare_with_compact(name: str, network: Network, groups: tuple[Group, ...]
             f"its output changes by {difference:.1%} when channels that are gated to zero are removed: something "
             "between a batch norm and the next convolution mixes channels, or does not map zero to zero"
         )
+    return small
+
+
+def _refuse_other_widths(name: str, small: nn.Module, keep: Mapping[str, Tensor]) -> None:
+    """Refuse a factory that does not build the widths that are left."""
     widths = widths_of(keep)
     try:
         rebuilt = build(name, CLASSES, 1.0, widths)

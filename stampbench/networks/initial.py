@@ -15,11 +15,17 @@ from stampbench.networks.contract import Factory, Network
 def build(name: str, classes: int, width: float, widths: Mapping[str, int] | None = None) -> Network:
     """Return a network on the CPU with undefined weights: call `initialise`, or load a state dict.
 
-    Raises `NetworkError` if the factory of that name makes no `Network`.
+    Raises `NetworkError` if the factory of that name fails or makes no `Network`, KeyError if it misses a width.
     """
     factory: Factory = registry.NETWORKS.load(name)
-    with torch.device("meta"):
-        network = factory(classes, width, widths)
+    try:
+        with torch.device("meta"):
+            network = factory(classes, width, widths)
+    except KeyError:  # a group without a width, which the caller explains
+        raise
+    except Exception as error:
+        called = f"{name!r} was called with classes={classes}, width={width:g} and widths={widths and dict(widths)}"
+        raise NetworkError(f"network {called}, and raised {type(error).__name__}: {error}") from error
     if not isinstance(network, Network):
         raise NetworkError(
             f"network {name!r} is a {type(network).__name__}; derive it from stampbench.networks.contract.Network"

@@ -27,18 +27,24 @@ class Allocation:
 
 
 def allocate(
-    scores: Mapping[str, Tensor], pricing: Pricing, budget: int, round_to: int = 1, floor: float = 0.0
+    scores: Mapping[str, Tensor],
+    pricing: Pricing,
+    budget: int,
+    round_to: int = 1,
+    floor: float = 0.0,
+    most: Mapping[str, int] | None = None,
 ) -> Allocation:
     """Keep the best-scored channels of all groups together while their cost fits `budget`, in the pricing's unit.
 
     `scores` holds a finite float (width,) per group; the highest are kept; ties go to the earlier group and channel.
     Widths are multiples of `round_to`, or the dense width. Every group keeps at least one channel and the share
-    `floor`, rounded up to such a width. The unused budget is less than the next `round_to` channels in rank would cost.
+    `floor`, rounded up to such a width, and at most as many as `most` says, where it is given: an earlier allocation's
+    widths. The unused budget is less than the next `round_to` channels in rank would cost, if there are any.
 
     Raises `BudgetError` if even the floors exceed the budget, ValueError for missing, misshapen or non-finite scores.
     """
     _validate(scores, pricing.widths)
-    names = list(pricing.widths)
+    names, largest = list(pricing.widths), most or pricing.widths
     owner = torch.cat([torch.full((pricing.widths[name],), index) for index, name in enumerate(names)])
     ranked = owner[torch.cat([scores[name].double().cpu() for name in names]).argsort(descending=True, stable=True)]
     smallest = {
@@ -48,7 +54,7 @@ def allocate(
     def widths_of(count: int) -> dict[str, int]:
         chosen = torch.bincount(ranked[:count], minlength=len(names)).tolist()
         return {
-            name: max(smallest[name], _rounded_down(n, pricing.widths[name], round_to))
+            name: min(largest[name], max(smallest[name], _rounded_down(n, pricing.widths[name], round_to)))
             for name, n in zip(names, chosen, strict=True)
         }
 

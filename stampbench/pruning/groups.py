@@ -69,6 +69,15 @@ def is_depthwise(module: nn.Module) -> bool:
     return isinstance(module, nn.Conv2d) and 1 < module.groups == module.in_channels == module.out_channels
 
 
+def classifier_of(network: nn.Module) -> nn.Linear:
+    """Return `network.head` or, without one, the only linear layer. Raises `NetworkError` where there is neither."""
+    linear = [module for module in network.modules() if type(module) is nn.Linear]
+    head = getattr(network, "head", linear[0] if len(linear) == 1 else None)
+    if type(head) is not nn.Linear:
+        raise NetworkError("it has no linear classifier named 'head'")
+    return head
+
+
 def channel_groups(network: nn.Module, input_size: int) -> tuple[Group, ...]:
     """Return the prunable groups in the network's order; the classifier's outputs are not among them.
 
@@ -78,7 +87,7 @@ def channel_groups(network: nn.Module, input_size: int) -> tuple[Group, ...]:
     order = {name: position for position, name in enumerate(names.values())}
     with evaluation_mode(network):
         graph = dependency_graph(network, input_size)
-        found = graph.get_all_groups(ignored_layers=[network.get_submodule("head")])
+        found = graph.get_all_groups(ignored_layers=[classifier_of(network)])
         groups = [_group(graph, group, names, order) for group in found]
     return tuple(sorted(groups, key=lambda group: order[group.name]))
 

@@ -65,7 +65,9 @@ def channel_plan(method: SaliencyMethod, network: nn.Module, task: Task, budget:
         scores = _on_all_channels(found, keep)
         ranked = fractional_ranks(scores) if method.uniform else scores
         limit = math.floor(share * pricing.cost())
-        allocation = allocate(ranked, pricing, limit, context.round_to, context.floor)
+        # Without the limit on widths, what one round leaves of its budget would bring removed channels back in the next.
+        alive = {name: int(kept.sum()) for name, kept in keep.items()}
+        allocation = allocate(ranked, pricing, limit, context.round_to, context.floor, alive)
         keep, floored = allocation.keep, allocation.floored
     return Plan(keep, notes={"floored": floored})
 

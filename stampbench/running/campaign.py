@@ -91,6 +91,26 @@ class Campaign:
             lines.append(f"preset {self.preset} was chosen because of {why}; change it by --preset {'|'.join(others)}")
         return "\n".join(lines)
 
+    def outcomes(self, jobs: Sequence[Job]) -> tuple[list[str], list[list[object]]]:
+        """Return headings, and a row for each job: what it is, its record's status and reason, and what came out."""
+        found, rows = self.store.of(jobs), list[list[object]]()
+        for job in jobs:
+            record = found.get(job.key)
+            accuracy, cost = (record.accuracy, record.cost) if record else (None, None)
+            seconds = record.seconds.total if record and record.seconds else None
+            rows.append(
+                [
+                    job.key,
+                    job.label,
+                    record.status if record else "missing",
+                    record.reason if record else None,
+                    accuracy.top1 if accuracy else None,
+                    cost.macs / cost.dense_macs if cost else None,
+                    seconds,
+                ]
+            )
+        return ["key", "job", "status", "reason", "top1", "macs", "seconds"], rows
+
     def overview(self) -> tuple[list[str], list[list[object]]]:
         """Return headings, and a row for each cell: its jobs by state, and the time left."""
         cells: dict[tuple[object, ...], list[Job]] = defaultdict(list)

@@ -13,10 +13,13 @@ from typing import Protocol, Self, TextIO
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Column
 
 from stampbench.job import Job
 from stampbench.record import Record
 
+# Characters of a bar.
+BAR = 12
 _LOG = logging.getLogger("stampbench")
 
 
@@ -179,14 +182,17 @@ class TerminalProgress(SilentProgress):
     def __init__(self, console: Console | None = None) -> None:
         """Show the bars on `console`; None means the standard output."""
         self._left = TimeLeft()
+        # Long labels and details are cut, so that bar, count and time stay whole on a narrow terminal.
+        label, detail = (Column(no_wrap=True, overflow="ellipsis", ratio=ratio) for ratio in (3, 2))
         self._bars = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[detail]}"),
+            TextColumn("{task.description}", table_column=label),
+            BarColumn(bar_width=BAR, table_column=Column(min_width=BAR)),
+            MofNCompleteColumn(table_column=Column(no_wrap=True)),
+            TimeElapsedColumn(table_column=Column(no_wrap=True, min_width=7)),
+            TextColumn("{task.fields[detail]}", table_column=detail),
             console=console or Console(),
             refresh_per_second=2,
+            expand=True,
         )
         self._jobs = self._bars.add_task("jobs", total=None, detail="")
         self._running: dict[str, TaskID] = {}
@@ -213,15 +219,16 @@ class TerminalProgress(SilentProgress):
 
     def artefact_started(self, label: str) -> None:
         """See `Observer`."""
-        self._begin(label)
+        self._begin(f"making {label}")
 
     def artefact_finished(self, label: str) -> None:
         """See `Observer`."""
-        self._end(label)
+        self._end(f"making {label}")
 
     def epoch(self, label: str, epoch: int, epochs: int, loss: float, accuracy: float) -> None:
         """See `Observer`."""
-        detail = f"loss {loss:.3f}, accuracy {accuracy:.1%}"
+        detail = f"accuracy {accuracy:.1%}, loss {loss:.2f}"
+        label = making if (making := f"making {label}") in self._running else label
         self._begin(label)
         self._bars.update(self._running[label], total=epochs, completed=epoch, detail=detail)
         self._bars.update(self._jobs, detail=str(self._left))
@@ -273,8 +280,10 @@ class TimeLeft:
         return f"{self.jobs - self.done} left" + ("" if seconds is None else f", about {duration(seconds)}")
 
 
-def progress_for(stream: TextIO) -> PlainProgress | TerminalProgress:
-    """Return bars if the stream is a terminal, else plain lines."""
+def progress_for(stream: TextIO, quiet: bool = False) -> SilentProgress:
+    """Return bars if the stream is a terminal, else plain lines; nothing if `quiet`."""
+    if quiet:
+        return SilentProgress()
     return TerminalProgress(Console(file=stream)) if stream.isatty() else PlainProgress(stream)
 
 

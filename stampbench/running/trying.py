@@ -1,4 +1,4 @@
-"""The suite that `try` writes for somebody's own images: STAMP and its plainest opponents from the carried artefacts."""
+"""The suite that `try` writes for somebody's own images: STAMP and plain opponents, from the carried artefacts."""
 
 from __future__ import annotations
 
@@ -108,12 +108,10 @@ def how_long(campaign: Campaign, jobs: Sequence[Job], artefacts: Artefacts) -> s
     step = _step_seconds(job, held.classes)
     seconds = len(jobs) * job.protocol.epochs * per_epoch * step
     unmade = _unmade(jobs, artefacts)
-    first = sum(_seconds_to_make(spec, step) for spec in unmade)
-    making = (
-        f"{len(unmade)} artefacts are not at hand and are made first, in about {duration(first)}; " if first else ""
-    )
+    making = duration(sum(_seconds_to_make(spec, step) for spec in unmade))
+    first = f"{len(unmade)} artefacts are not at hand and are made first, in about {making}; " if unmade else ""
     return (
-        f"{making}{len(jobs)} networks are trained for {job.protocol.epochs} epochs of {per_epoch} steps, and a step of "
+        f"{first}{len(jobs)} networks are trained for {job.protocol.epochs} epochs of {per_epoch} steps, and a step of "
         f"the dense network takes {step:.2f} s here: at most about {duration(seconds)}, and some seconds to prune each"
     )
 
@@ -126,9 +124,8 @@ def _step_seconds(job: Job, classes: int) -> float:
     torch.set_num_threads(job.protocol.threads)
     try:
         dense = speed.network_at(job.network, classes, widths, device)
-        step = speed.step_of(
-            "train_step", dense, speed.made_up_images("train_step", SIZE, device), job.protocol.precision
-        )
+        images = speed.made_up_images("train_step", SIZE, device)
+        step = speed.step_of("train_step", dense, images, job.protocol.precision)
         (seconds,) = speed.alternated([step], speed.WARMUPS, 3, device)
     finally:
         torch.set_num_threads(threads)
@@ -151,7 +148,7 @@ def _seconds_to_make(spec: ArtefactSpec, step: float) -> float:
 
 
 def advice(campaign: Campaign, suite: Path) -> list[str]:
-    """Return, for every budget, which method is best on the validation images, and the command that exports its network."""
+    """Return, for every budget, which network is best on the validation images, and the command that exports it."""
     done = [record for record in campaign.store.of(campaign.jobs).values() if record.accuracy]
     lines = []
     for keep in sorted({record.job.budget.keep for record in done if record.job.budget.keep < 1}, reverse=True):

@@ -1,4 +1,5 @@
 import io
+import re
 
 import pytest
 from rich.console import Console
@@ -121,3 +122,20 @@ def test_time_left_is_the_estimate_then_the_pace(monkeypatch):
 @pytest.mark.parametrize(("seconds", "words"), [(45, "45 s"), (720, "12 min"), (12_600, "3.5 h")])
 def test_durations(seconds, words):
     assert progress.duration(seconds) == words
+
+
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_a_narrow_terminal_cuts_labels_and_never_the_bar_the_count_or_the_time(width):
+    stream, job = Terminal(), factories.job(seed=3)
+    console = Console(file=stream, width=width, force_terminal=True, color_system=None)
+    with progress.TerminalProgress(console) as observer:
+        observer.suite_started(120, 1, 7200.0)
+        observer.artefact_started(f"pretrained {job.label}")
+        observer.epoch(f"pretrained {job.label}", 3, 10, 1.25, 0.625)
+    lines = stream.getvalue().splitlines()
+    (shown,) = [line for line in lines[-2:] if "making" in line]
+    assert len(shown.rstrip()) <= width
+    # Three tenths of the bar of twelve characters are filled, up to half a character.
+    assert re.search(r" ━━━╸ {8} +3/10 +0:00:0\d ", shown)
+    assert "making pretr" in shown and "accuracy 62" in shown
+    assert any(re.search(r" 1/120 +0:00:0\d 119 left", line) for line in lines)

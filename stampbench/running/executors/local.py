@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
+import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 
 from stampbench.data import packed
-from stampbench.files import lock, room
+from stampbench.errors import UserError
+from stampbench.files import lock, room, write_atomically
 from stampbench.job import Job
 from stampbench.measure import hardware
 from stampbench.record import Record
@@ -74,8 +78,26 @@ def whole_device(workplace: Workplace) -> Iterator[None]:
     path = packed.cache_root() / ".locks" / f"{platform.node()}-{workplace.device.type}{device}"
     with lock(path, wait=False) as mine:
         if mine:
+            _sign(path)
             yield
             return
-    workplace.observer.note("waiting for the device, which another run holds")
+    workplace.observer.note(f"waiting for the device, which another run holds{_holder(path)}")
     with lock(path):
+        _sign(path)
         yield
+
+
+def _sign(path: Path) -> None:
+    """Leave word beside the lock of who holds it, for those who wait."""
+    with suppress(UserError):
+        write_atomically(_signature(path), f"process {os.getpid()}, {shlex.join(sys.argv)}")
+
+
+def _holder(path: Path) -> str:
+    with suppress(OSError):
+        return f": {_signature(path).read_text(encoding='utf-8', errors='replace')}"
+    return ""
+
+
+def _signature(path: Path) -> Path:
+    return path.with_name(f"{path.name}.holder")
