@@ -65,7 +65,7 @@ def channel_plan(method: SaliencyMethod, network: nn.Module, task: Task, budget:
         scores = _on_all_channels(found, keep)
         ranked = fractional_ranks(scores) if method.uniform else scores
         limit = math.floor(share * pricing.cost())
-        # Without the limit on widths, what one round leaves of its budget would bring removed channels back in the next.
+        # Without these limits, what a round leaves of its budget would bring removed channels back in the next.
         alive = {name: int(kept.sum()) for name, kept in keep.items()}
         allocation = allocate(ranked, pricing, limit, context.round_to, context.floor, alive)
         keep, floored = allocation.keep, allocation.floored
@@ -96,8 +96,10 @@ def schedule(keep: float, rounds: int) -> list[float]:
 def _on_all_channels(scores: Mapping[str, Tensor], keep: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return scores for all channels: those of kept channels in their places, and removed ones below every other."""
     lowest = min(score.min().item() for score in scores.values())
+    # SynFlow's scores may exceed 2⁵³, where one less is the same float.
+    below = lowest - abs(lowest) - 1
     spread = {}
     for name, kept in keep.items():
-        spread[name] = torch.full((len(kept),), lowest - 1, dtype=torch.float64)
+        spread[name] = torch.full((len(kept),), below, dtype=torch.float64)
         spread[name][kept] = scores[name].detach().double().cpu()
     return spread

@@ -59,7 +59,7 @@ def main() -> None:
     for place in asked.places:
         suite = suite_of(place, asked.seeds)
         jobs = with_tables(suite.jobs("shares", precision), {})
-        Local().run(jobs, suite, store, PlainProgress())
+        Local().run(jobs, suite, store, PlainProgress(), retry=True)
         records = [record for record in store.of(jobs).values() if record.status == "done"]
         found[f"{place}, {device}, {precision}"] = list(rows(records, store))
         write_atomically(path, json.dumps(found, indent=1) + "\n")
