@@ -15,7 +15,9 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
+    Discriminator,
     Field,
+    Tag,
     ValidationError,
     field_validator,
     model_validator,
@@ -61,6 +63,12 @@ class MethodChoice(BaseModel):
 
 
 Choice = str | MethodChoice
+# A number of seeds, or the seeds themselves. What kind was meant decides which mistake is told.
+Seeds = Annotated[
+    Annotated[int, Field(gt=0, le=1000), Tag("number")]
+    | Annotated[list[Annotated[int, Field(ge=0, lt=1000)]], Field(min_length=1), Tag("list")],
+    Discriminator(lambda given: "list" if isinstance(given, list) else "number"),
+]
 # "@name" among the rows of a grid or a claim stands for the suite's list of that name.
 LIST = "@"
 # Listing the jobs of a suite of this size takes some seconds, and running them takes weeks.
@@ -73,7 +81,7 @@ class Grid(BaseModel):
 
     `methods` are rows of the table, or "@name" for a list of them. Budgets are shares of the `resource` for methods
     that remove channels, and of the prunable weights for those that remove single weights. `epochs` are schedules that
-    replace the protocol's; each has the same share of warm-up.
+    replace the protocol's; each has the same share of warm-up. `seeds` is how many, from 0 on, or which.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -84,13 +92,18 @@ class Grid(BaseModel):
     budgets: list[Annotated[float, Field(gt=0, le=1)]] = Field(min_length=1)
     resource: str = "macs"
     epochs: list[Epochs] | None = Field(None, min_length=1)
-    seeds: int = Field(gt=0, le=1000)
+    seeds: Seeds
 
-    @field_validator("targets", "networks", "methods", "budgets", "epochs")
+    @field_validator("targets", "networks", "methods", "budgets", "epochs", "seeds")
     @classmethod
-    def _each_once(cls, entries: list[Any] | None) -> list[Any] | None:
-        _refuse_twice(entries or [])
+    def _each_once(cls, entries: Any) -> Any:
+        _refuse_twice(entries if isinstance(entries, list) else [])
         return entries
+
+    @property
+    def each_seed(self) -> Sequence[int]:
+        """The seeds, in order."""
+        return range(self.seeds) if isinstance(self.seeds, int) else self.seeds
 
 
 class SuiteProtocol(Protocol):
@@ -215,7 +228,7 @@ class Suite(BaseModel):
 
     def _size(self, grid: Grid) -> int:
         places = len(grid.targets) * len(grid.networks) * len(grid.epochs or [0]) * len(grid.budgets)
-        return grid.seeds * places * len(self.choices(grid.methods))
+        return len(grid.each_seed) * places * len(self.choices(grid.methods))
 
     def preset(self, name: str) -> Preset:
         """Return the preset of that name. Raises `SuiteError` if there is none."""
@@ -335,7 +348,7 @@ def _expand(grid: Grid, rows: Sequence[tuple[type[Method], MethodChoice]], proto
         _known(network, registry.NETWORKS)
     _known(grid.resource, registry.RESOURCES)
     schedules = [_scheduled(protocol, epochs) for epochs in grid.epochs] if grid.epochs else [protocol]
-    places = product(range(grid.seeds), grid.targets, grid.networks, schedules, grid.budgets)
+    places = product(grid.each_seed, grid.targets, grid.networks, schedules, grid.budgets)
     whole = [(method, row, method.Options.model_validate(row.options)) for method, row in rows]
     for seed, target, network, scheduled, keep in places:
         for method, row, options in whole:

@@ -48,7 +48,7 @@ def show_table(content: Table) -> None:
     console = Console(highlight=False, width=min(console.width, MOST_COLUMNS))
     grid = Grid(box=None, pad_edge=False, padding=(0, 1))
     for column in content.columns:
-        grid.add_column(Text(column.heading), justify="right" if column.number else "left")
+        grid.add_column(Text(column.heading), justify="right" if column.number else "left", no_wrap=not column.number)
     for row in content.rows:
         texts = (entry.text + ("" if entry.note is None else f" {mark(entry.note)}") for entry in row)
         grid.add_row(*map(Text, texts))

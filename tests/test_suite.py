@@ -85,6 +85,9 @@ def test_unknown_keys_are_refused_with_a_suggestion(load, toy_methods, old, new,
         ("epochs = 2", "epochs = 0", "presets.quick.protocol.epochs"),
         ("seeds = 3", "seeds = 0", "presets.quick.grid.0.seeds"),
         ("seeds = 3", "seeds = 2.5", "presets.quick.grid.0.seeds"),
+        ("seeds = 3", "seeds = []", "presets.quick.grid.0.seeds"),
+        ("seeds = 3", "seeds = [0, -3]", "presets.quick.grid.0.seeds.list.1"),
+        ("seeds = 3", "seeds = [0, 3, 3]", "3 is named twice"),
         ("width = 0.25", "width = -1", "presets.quick.grid.0.width"),
         ("[0.5, 0.25]", "[]", "presets.quick.grid.0.budgets"),
         ("[0.5, 0.25]", "0.5", "presets.quick.grid.0.budgets"),
@@ -147,6 +150,11 @@ def test_jobs_are_the_product_with_dense_once_a_seed(load, toy_methods):
     }
     assert cells == dense | pruned
     assert len(jobs) == len({job.key for job in jobs}) == len(cells)
+
+
+def test_seeds_may_be_listed(load, toy_methods):
+    some = load("seeds = 3", "seeds = [0, 2]").jobs("quick", "fp32")
+    assert some == [job for job in load().jobs("quick", "fp32") if job.seed != 1]
 
 
 def test_jobs_come_seed_by_seed_and_methods_as_listed(load, toy_methods):

@@ -31,6 +31,7 @@ class ScoringBatches:
 
     task: Task
     context: Context
+    method: SaliencyMethod | None = None
 
     @property
     def input_size(self) -> int:
@@ -38,7 +39,9 @@ class ScoringBatches:
         return self.task.input_size
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield one pass over the images."""
+        """Yield one pass over the images. Raises TypeError for a method that does not say that it reads them."""
+        if self.method is not None and not self.method.needs_data:
+            raise TypeError(f"{self.method.name} reads images, so its class must say `needs_data = True`")
         train = self.task.train
         order = torch.randperm(len(train), generator=self.context.generator("scoring-batches"))
         for start in range(0, len(order), SCORING_BATCH):
@@ -55,7 +58,7 @@ def plan_by_scores(method: SaliencyMethod, network: nn.Module, task: Task, budge
 
 def channel_plan(method: SaliencyMethod, network: nn.Module, task: Task, budget: Budget, context: Context) -> Plan:
     """Score channels, rank them within groups or across all, and keep the best that fit, round by round."""
-    size, batches = task.input_size, ScoringBatches(task, context)
+    size, batches = task.input_size, ScoringBatches(task, context, method)
     groups = channel_groups(network, size)
     pricing = context.resource.pricing(CostModel.of(network, groups, size))
     keep = {group.name: torch.ones(group.width, dtype=torch.bool) for group in groups}
@@ -74,7 +77,7 @@ def channel_plan(method: SaliencyMethod, network: nn.Module, task: Task, budget:
 
 def weight_plan(method: SaliencyMethod, network: nn.Module, task: Task, budget: Budget, context: Context) -> Plan:
     """Score single weights, rank them within layers or across all, and keep the best, round by round."""
-    batches = ScoringBatches(task, context)
+    batches = ScoringBatches(task, context, method)
     masks = {name: torch.ones(w.shape, dtype=torch.bool) for name, w in prunable_weights(network).items()}
     current = copy.deepcopy(network)
     device = next(current.parameters()).device

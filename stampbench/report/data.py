@@ -116,7 +116,8 @@ class Data:
             own_epochs=epochs,
             records={key: record for key in frame["key"] if (record := store.get(key))},
             frame=frame,
-            cells=cell_frame(frame),
+            # From the largest share kept to the smallest, whatever the order of the suite's grids.
+            cells=cell_frame(frame).sort_values("keep", ascending=False, kind="stable", ignore_index=True),
             claims=tuple(judged_claims(suite, jobs, frame)),
             compared_keep=suite.comparison.keep if suite.comparison else None,
             goal=Goal.of(suite, jobs, frame, epochs),

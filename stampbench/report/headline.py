@@ -10,6 +10,7 @@ from stampbench.report.claims import JudgedClaim, Line
 from stampbench.report.frames import BUDGET, PLACE
 from stampbench.report.sections import Section
 from stampbench.report.words import accuracy, network_label, share_in_words
+from stampbench.statistics import compare
 
 NOTHING = "Nothing of this suite has been run yet."
 
@@ -51,11 +52,33 @@ def highest_in_words(frame: pd.DataFrame, cells: pd.DataFrame) -> str:
     pruned = done[done["keep"] < 1] if (done["keep"] < 1).any() else done
     place = [*PLACE, *BUDGET, "epochs"]
     seeds = pruned.groupby(place, sort=False)["done"].sum()
-    cell = pruned.set_index(place).loc[[seeds.idxmax()]].reset_index().sort_values("top1", kind="stable").iloc[-1]
+    there = pruned.set_index(place).loc[[seeds.idxmax()]].reset_index().sort_values("top1", kind="stable")
+    cell = there.iloc[-1]
     names = frame[frame["target"] == cell["target"]]["display_name"].dropna()
     network, share = network_label(cell["network"], cell["width"]), share_in_words(cell["keep"], cell["resource"])
     return (
         f"On {names.iloc[0]} with {network} at {share}, "
         f"{cell['variant']} ({cell['start']} weights) has the highest mean accuracy among the pruned networks: "
-        f"{accuracy(dict(cell), 'top1')} % (n = {cell['done']}; epochs: {cell['epochs']})."
-    )
+        f"{accuracy(dict(cell), 'top1')} % (n = {cell['done']}; epochs: {cell['epochs']}). "
+        + _lead(cell, there.iloc[-2] if len(there) > 1 else None, frame)
+    ).rstrip()
+
+
+def _lead(best: pd.Series, second: pd.Series | None, frame: pd.DataFrame) -> str:
+    """Return how far the best is ahead of the runner-up, seed by seed, and whether that may be chance."""
+    if second is None:
+        return ""
+    accuracies = [_by_seed(frame[frame["key"].isin(cell["keys"])]) for cell in (best, second)]
+    found = compare(*accuracies)
+    rival = f"the runner-up, {second['variant']} ({second['start']} weights)"
+    if found.mean is None:
+        return f"It has no seed in common with {rival}."
+    if found.half_width is None:
+        seeds = f"{found.n} common {'seed is' if found.n == 1 else 'seeds are'}"
+        return f"It is {found.mean:+.2f} points from {rival}; {seeds} too few to tell that from chance."
+    within = "within" if abs(found.mean) <= found.half_width else "beyond"
+    return f"It is {found.mean:+.2f} ± {found.half_width:.2f} points from {rival} (n = {found.n}), {within} chance."
+
+
+def _by_seed(jobs: pd.DataFrame) -> dict[int, float]:
+    return {int(seed): 100 * float(top1) for seed, top1 in zip(jobs["seed"], jobs["top1"], strict=True)}

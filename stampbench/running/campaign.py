@@ -9,9 +9,10 @@ from functools import cached_property
 from importlib import resources
 from pathlib import Path
 
+from stampbench import registry
 from stampbench import suite as suites
 from stampbench.errors import DataError, SuiteError
-from stampbench.job import Job
+from stampbench.job import Job, Start
 from stampbench.measure import hardware
 from stampbench.record import Record
 from stampbench.registry import suggestion
@@ -89,6 +90,12 @@ class Campaign:
         if self._by_default and others:
             why = f"{hardware.cuda_device_count() or 'no'} CUDA device(s)"
             lines.append(f"preset {self.preset} was chosen because of {why}; change it by --preset {'|'.join(others)}")
+        fresh = sorted({job.method for job in jobs if job.protocol.head_steps == 0 and _reads_through_a_head(job)})
+        if fresh:
+            lines.append(
+                f"{', '.join(fresh)}: scores read images through an untrained head where the start is reference, as "
+                "head_steps is 0; set it in the protocol, to 8 as in the suite `starts`, or take them as they are"
+            )
         return "\n".join(lines)
 
     def outcomes(self, jobs: Sequence[Job]) -> tuple[list[str], list[list[object]]]:
@@ -134,6 +141,11 @@ class Campaign:
             rows.append([*row, len(jobs), done, failed, skipped, found.missing, left])
         headings = ["target", "network", "width", "method", "start", "keep"]
         return [*headings, "jobs", "done", "failed", "skipped", "missing", "time left"], rows
+
+
+def _reads_through_a_head(job: Job) -> bool:
+    """Return whether the job's method reads images while its network has the reference's body and a fresh head."""
+    return job.start is Start.REFERENCE and registry.METHODS.load(job.method).needs_data
 
 
 def selected(

@@ -150,7 +150,8 @@ def _seconds_to_make(spec: ArtefactSpec, step: float) -> float:
 def advice(campaign: Campaign, suite: Path) -> list[str]:
     """Return, for every budget, which network is best on the validation images, and the command that exports it."""
     done = [record for record in campaign.store.of(campaign.jobs).values() if record.accuracy]
-    lines = []
+    alone = len({record.job.seed for record in done}) == 1
+    lines = ["one seed is little: a difference of a few points may be chance"] if alone else []
     for keep in sorted({record.job.budget.keep for record in done if record.job.budget.keep < 1}, reverse=True):
         there = [record for record in done if record.job.budget.keep == keep]
         validation = {record.key: record.accuracy.validation_top1[-1] for record in there if record.accuracy}

@@ -56,3 +56,21 @@ def test_no_round_brings_a_removed_channel_back(network, resource, round_to, siz
     pricing = counted.pricing(cost)
     assert pricing.cost(widths[-1]) <= 0.5 * pricing.cost()
     assert all(width % round_to == 0 or width == pricing.widths[group] for group, width in widths[-1].items())
+
+
+class Reader(Rounds):
+    """A method that reads an image."""
+
+    name, rounds = "reader", 1
+
+    def scores(self, network, groups, batches, context):
+        next(iter(batches))
+        return super().scores(network, groups, batches, context)
+
+
+def test_a_method_that_reads_images_must_say_so():
+    dense, task, method = lively("vgg19"), toy_task(), Reader(1.0)
+    with pytest.raises(TypeError, match="reader reads images, so its class must say `needs_data = True`"):
+        ToyContext().plan_by_scores(method, dense, task, Budget(keep=0.5))
+    method.needs_data = True
+    assert ToyContext().plan_by_scores(method, dense, task, Budget(keep=0.5)).keep

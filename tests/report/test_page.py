@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from scipy import stats
 
 from stampbench.report import write
 from stampbench.report.headline import headline
@@ -111,8 +112,23 @@ def test_without_a_claim_the_headline_is_the_highest_mean(make_suite: MakeSuite,
         store.put(factories.record(job, top1={"dense": 0.9, "magnitude": 0.6}.get(job.method, 0.5)))
     assert headline(suite_sections(suite, store)) == (
         "On cifar10-1000 with vgg19 × 0.25 at 1/4 of the MACs, magnitude (reference weights) has the highest mean "
-        "accuracy among the pruned networks: 60.00 ± 0.00 % (n = 2; epochs: 2)."
+        "accuracy among the pruned networks: 60.00 ± 0.00 % (n = 2; epochs: 2). It is +10.00 points from the "
+        "runner-up, random (reference weights); 2 common seeds are too few to tell that from chance."
     )
+
+
+@pytest.mark.parametrize(("ahead", "said"), [(0.1, "beyond"), (0.001, "within")])
+def test_a_lead_is_told_with_its_paired_interval(make_suite: MakeSuite, store: Store, ahead: float, said: str) -> None:
+    suite, pairs = make_suite(methods=["random", "magnitude"], seeds=4), dict[str, list[float]]()
+    for job in suite.jobs("quick", "fp32"):
+        top1 = 0.5 + (ahead + 0.01 * (job.seed % 2) if job.method == "magnitude" else 0.005 * (job.seed % 3))
+        pairs.setdefault(job.method, []).append(100 * top1)
+        store.put(factories.record(job, top1=top1))
+    test = stats.ttest_rel(pairs["magnitude"], pairs["random"])
+    low, high = test.confidence_interval(0.95)
+    found = headline(suite_sections(suite, store))
+    assert f"It is {(low + high) / 2:+.2f} ± {(high - low) / 2:.2f} points from the runner-up" in found
+    assert f"(n = 4), {said} chance." in found and (test.pvalue < 0.05) == (said == "beyond")
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +174,7 @@ def column(view: Any, table: str, index: int) -> list[str]:
 
 def test_it_sorts_by_mouse_and_keyboard_and_filters(browser: Any, page: Path) -> None:
     view, complaints = opened(browser, page, 1280, "light")
-    table = view.locator("table[id]").nth(1).get_attribute("id").replace(".", "\\.")
+    table = view.locator("table[data-target=cifar10]").first.get_attribute("id").replace(".", "\\.")
     headings = view.locator(f"#{table} thead th").all_inner_texts()
     at = next(index for index, text in enumerate(headings) if text.startswith("top-1"))
     button = view.locator(f"#{table} thead button").nth(at)
@@ -181,9 +197,58 @@ def test_it_sorts_by_mouse_and_keyboard_and_filters(browser: Any, page: Path) ->
 
 def test_a_number_opens_its_record(browser: Any, page: Path) -> None:
     view, complaints = opened(browser, page, 1280, "light")
+    view.locator("#all-columns").check()
     view.locator("td details summary").first.click()
     link = view.locator('a[href^="#record-"]').first
     key = link.inner_text()
     link.click()
     assert view.locator(f"#record-{key}").is_visible()
     assert complaints == []
+
+
+def test_choices_leave_only_the_rows_that_fit(browser: Any, page: Path) -> None:
+    view, complaints = opened(browser, page, 1280, "light")
+    view.locator("#choose-target").select_option("cifar100")
+    assert view.locator("table[data-target=cifar10] tbody tr:visible").count() == 0
+    there = view.locator("table[data-target=cifar100]").first.get_attribute("id").replace(".", "\\.")
+    assert set(column(view, there, 0)) == {"dense", "random", "magnitude"}
+    view.locator("#choose-budget").select_option("1/4 MACs")
+    # A network that keeps everything stays for comparison.
+    assert set(column(view, there, 2)) == {"1", "1/4 MACs"}
+    view.locator("#choose-method").select_option("magnitude")
+    assert column(view, there, 0) == ["magnitude"]
+    for name in ("method", "budget", "target"):
+        view.locator(f"#choose-{name}").select_option("")
+    assert len(column(view, there, 0)) == 5
+    assert complaints == []
+
+
+def test_two_methods_are_compared_seed_by_seed(browser: Any, page: Path, store: Store) -> None:
+    """The oracle is scipy's paired interval, of the records themselves."""
+    view, complaints = opened(browser, page, 1280, "light")
+    view.locator("#pair-place").select_option(index=0)
+    view.locator("#pair-first").select_option(label="magnitude (reference), 1/2 of the MACs")
+    view.locator("#pair-second").select_option(label="dense (reference), all of the MACs")
+    values: dict[str, dict[int, float]] = {}
+    for record in store.records():
+        job = record.job
+        if record.accuracy and job.target == "cifar10" and job.budget.keep in (0.5, 1.0):
+            values.setdefault(job.method, {})[job.seed] = 100 * record.accuracy.top1
+    pairs = [(values["magnitude"][seed], values["dense"][seed]) for seed in sorted(values["dense"])]
+    low, high = stats.ttest_rel(*zip(*pairs, strict=True)).confidence_interval(0.95)
+    shown = view.locator("#pair-table tbody tr").all_inner_texts()
+    assert [row.split("\t")[:3] for row in shown[:-1]] == [
+        [str(seed), f"{a:.2f}", f"{b:.2f}"] for seed, (a, b) in enumerate(pairs)
+    ]
+    outcome = view.locator("#pair-outcome").inner_text()
+    assert f"{(low + high) / 2:.2f} points over 3 common seeds, ± {(high - low) / 2:.2f}" in outcome
+    assert complaints == []
+
+
+def test_a_phone_shows_accuracies_without_scrolling_sideways(browser: Any, page: Path) -> None:
+    view, _ = opened(browser, page, 390, "light")
+    for table in view.locator("table[data-target^=cifar]").all():
+        assert table.evaluate("table => table.parentElement.scrollWidth <= table.parentElement.clientWidth")
+        assert any(text.startswith("top-1") for text in table.locator("thead th:visible").all_inner_texts())
+    view.locator("#all-columns").check()
+    assert view.locator("table[data-target=cifar10] thead th:visible").count() > 8

@@ -144,7 +144,8 @@ def test_the_advice_goes_by_validation_images_and_its_command_is_one_that_export
             accuracy = Accuracy(top1=test, top5=None, validation_top1=[0.99, validation], train_loss=[1.0, 1.0])
             store.put(factories.record(job, accuracy=accuracy))
             jobs.append(job)
-    lines = trying.advice(SimpleNamespace(store=store, jobs=jobs), Path("out/pets.toml"))
+    caution, *lines = trying.advice(SimpleNamespace(store=store, jobs=jobs), Path("out/pets.toml"))
+    assert "may be chance" in caution
     assert [line.partition(",")[0] for line in lines] == ["at 1/4 of the MACs", "at 1/16 of the MACs"]
     assert all("magnitude's of seed 0 (60.0%, random 55.0%)" in line for line in lines)
     assert "--method magnitude --budget 1/16 --seed 0 --out pets-16" in lines[1]

@@ -10,7 +10,7 @@ from stampbench.report.sections import Section
 from stampbench.report.tables.entries import MEASURES
 from stampbench.report.tables.targets import target_tables
 
-MEASURED = ("top1", "macs", "params", "train_s", "train_speed_up")
+MEASURED = ("top1", "macs", "train_s", "train_speed_up")
 CORE = ("method", "start", "budget", "epochs", "n", *(MEASURES[measure][0] for measure in MEASURED))
 
 

@@ -16,8 +16,10 @@ from stampbench.report.tables.published import published_tables
 from stampbench.report.tables.summary import summary_tables
 from stampbench.report.tables.targets import target_tables
 from stampbench.report.tables.time_to_accuracy import time_to_accuracy_tables
+from stampbench.report.tables.wins import wins_tables
 
 TABLES: tuple[Callable[[Data], list[Table]], ...] = (
+    wins_tables,
     summary_tables,
     target_tables,
     claim_tables,

@@ -23,7 +23,7 @@ def equal_time_tables(data: Data) -> list[Table]:
         return []
     tables = []
     for _, name, cells in by_resource(data.compared_cells):
-        limits = _limits(cells)
+        limits = limits_of(cells)
         table = Table(
             name=scope.name("equal-time", *name),
             caption=f"Equal total time ({scope.suite}, {scope.preset} preset): top-1 accuracy in %, mean ± sd, of the "
@@ -42,7 +42,7 @@ def _rows(cells: pd.DataFrame, limits: Sequence[int]) -> Iterator[tuple[Entry, .
             yield (*place_entries(*place), *row_entries(*row), *(_within(own, limit) for limit in limits))
 
 
-def _limits(cells: pd.DataFrame) -> list[int]:
+def limits_of(cells: pd.DataFrame) -> list[int]:
     """Return the seconds to compare at: the powers of two from when the first row has ended to when all have."""
     if cells["total_s"].dropna().empty:
         return []
