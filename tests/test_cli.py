@@ -131,7 +131,7 @@ def test_run_runs_every_job_and_stores_it(stampbench, runs, project):
 
 def test_run_says_which_preset_how_long_and_how_to_change_it(stampbench, runs, monkeypatch):
     _, out, _ = stampbench("run", "suites/toy.toml", "--seed", "0")
-    assert "preset quick" in out and "--preset paper" in out and "unknown until one is done" in out
+    assert "preset quick" in out and "--preset paper" in out and "no record tells yet how long they take" in out
     _, out, _ = stampbench("run", "toy")
     # Six jobs of 31.7 s, and a reference network of 100 s.
     assert "6 jobs done, 6 missing; about 0.08 h left" in out

@@ -16,9 +16,11 @@ import numpy as np
 
 from stampbench.data.catalogue import Dataset
 from stampbench.data.decode import Encoded, check_label, collect, split_of
+from stampbench.data.download import Remote, download
 from stampbench.data.listing import lies
 from stampbench.data.task import Split
 from stampbench.errors import DataError
+from stampbench.files import temporary_folder
 
 TINY_URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
 TINY_MD5 = "90528d7ca1a48142e341f4ef8d21d0de"
@@ -36,7 +38,7 @@ class Archive:
 
     names: tuple[str, ...]
     read: Callable[[Path, Dataset], tuple[Split, Split]]
-    download: Callable[[Path], None]
+    download: Callable[[Path], object]
     size: int
     terms: str
 
@@ -211,29 +213,28 @@ def _zipped(archive: zipfile.ZipFile, name: str, path: Path) -> bytes:
 
 
 def _download_cifar(name: str) -> Callable[[Path], None]:
-    def download(folder: Path) -> None:
+    def load(folder: Path) -> None:
         from torchvision import datasets
 
         published = datasets.CIFAR10 if name == "cifar10" else datasets.CIFAR100
-        _download_file(published.url, folder, published.filename, published.tgz_md5)
+        download(Remote(published.url, published.filename, published.tgz_md5), folder)
 
-    return download
+    return load
 
 
 def _download_svhn(folder: Path) -> None:
     from torchvision import datasets
 
-    for split in ("train", "test"):
-        datasets.SVHN(str(folder), split=split, download=True)
+    for split in ("test", "train"):
+        download(Remote(*datasets.SVHN.split_list[split]), folder)
 
 
 def _download_aircraft(folder: Path) -> None:
-    from torchvision.datasets.utils import download_url
-
     # The authors publish no checksum.
-    archive = folder / "fgvc-aircraft-2013b.tar.gz"
-    download_url(AIRCRAFT_URL, str(folder), archive.name)
-    extract(archive, folder, AIRCRAFT_BYTES)
+    archive = download(Remote(AIRCRAFT_URL, "fgvc-aircraft-2013b.tar.gz", None), folder)
+    with temporary_folder(folder, ".extracting-") as working:
+        extract(archive, working, AIRCRAFT_BYTES)
+        (working / "fgvc-aircraft-2013b").replace(folder / "fgvc-aircraft-2013b")
     archive.unlink()
 
 
@@ -256,12 +257,6 @@ def extract(archive: Path, folder: Path, most: int) -> None:
             tar.extractall(folder, filter="data")
     except (tarfile.TarError, EOFError, OSError) as error:
         raise DataError(f"{archive}: cannot be extracted ({error}); delete it and fetch again") from error
-
-
-def _download_file(url: str, folder: Path, filename: str, md5: str) -> None:
-    from torchvision.datasets.utils import download_url
-
-    download_url(url, str(folder), filename, md5)
 
 
 NO_LICENCE = "no licence is stated; cite Krizhevsky (2009)"
@@ -298,7 +293,7 @@ ARCHIVES: Mapping[str, Archive] = {
     "tinyimagenet": Archive(
         names=("tiny-imagenet-200.zip", "tiny-imagenet-200"),
         read=read_tiny,
-        download=lambda folder: _download_file(TINY_URL, folder, "tiny-imagenet-200.zip", TINY_MD5),
+        download=lambda folder: download(Remote(TINY_URL, "tiny-imagenet-200.zip", TINY_MD5), folder),
         size=248_100_043,
         terms="ImageNet's terms: for non-commercial research and education only",
     ),

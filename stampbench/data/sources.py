@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from http.client import HTTPException
 from pathlib import Path
 
 from stampbench.data.archives import ARCHIVES, find_archive
@@ -68,20 +69,19 @@ def missing(dataset: Dataset, cache: Path) -> DataError:
 
 
 def download(dataset: Dataset, downloads: Path) -> None:
-    """Download the original archive into its folder under `downloads`; torchvision checks its integrity.
+    """Download the original archive into its folder under `downloads`; its MD5 is compared with its authors'.
 
-    Raises `DataError` if there is nothing to download from, or the download fails.
+    Raises `DataError` if there is nothing to download from, or the download fails; what has arrived by then stays.
     """
     if dataset.source not in ARCHIVES:
         raise missing(dataset, downloads)
     folder = downloads / dataset.source
-    folder.mkdir(parents=True, exist_ok=True)
     try:
         ARCHIVES[dataset.source].download(folder)
-    except (OSError, RuntimeError) as error:
+    except (OSError, HTTPException) as error:
         raise DataError(
-            f"{dataset.name}: the download failed ({error}); try again, or put the archive or its parquet "
-            f"mirror into a folder and set STAMPBENCH_DATA to it"
+            f"{dataset.name}: the download failed ({error}); try again, which goes on from there, or put the "
+            "archive or its parquet mirror into a folder and set STAMPBENCH_DATA to it"
         ) from error
 
 

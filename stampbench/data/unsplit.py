@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -12,7 +12,7 @@ from stampbench import seeding
 from stampbench.data.folder import SPLITS, class_images, has_tree
 from stampbench.data.listing import is_folder, shown
 from stampbench.data.sources import own_files
-from stampbench.errors import DataError
+from stampbench.errors import DataError, UserError
 from stampbench.files import whole_folder
 
 # One of so many images of a class becomes a test image.
@@ -27,7 +27,7 @@ def with_splits(images: Path, out: Path) -> Path:
     """Return a folder with both splits: `images` itself or, if it has only class folders, `out` with links to them.
 
     A fifth of each class, drawn by the stream ("own-split/<class>", "own", 0), becomes the test images. Raises
-    `DataError` for a folder that can be read neither way.
+    `DataError` for a folder that can be read neither way, and `UserError` where `out` is something else.
     """
     if not is_folder(images):
         raise DataError(f"{shown(images)}: there is no such folder; {LAYOUT}")
@@ -39,20 +39,32 @@ def with_splits(images: Path, out: Path) -> Path:
         classes = class_images(images)
     except DataError as error:
         raise DataError(f"{error}; {LAYOUT}") from error
-    shutil.rmtree(out, ignore_errors=True)
-    with whole_folder(out) as folder:
-        for label, files in classes.items():
-            _link(files, label, folder)
+    links = {path: file for label, files in classes.items() for path, file in _split(files, label)}
+    if os.path.lexists(out):
+        _refuse_other(links, out)
+    else:
+        with whole_folder(out) as folder:
+            for path, file in links.items():
+                (folder / path).parent.mkdir(parents=True, exist_ok=True)
+                (folder / path).symlink_to(file)
     return out.resolve()
 
 
-def _link(files: Sequence[Path], label: str, out: Path) -> None:
+def _split(files: Sequence[Path], label: str) -> Iterator[tuple[Path, Path]]:
+    """Yield for each image of a class the path of its link, and the image."""
     if len(files) < 2:
         raise DataError(f"{shown(files[0].parent)}: a class needs an image to train on and one to test on; add images")
     order = torch.randperm(len(files), generator=seeding.generator(f"own-split/{label}", "own", 0)).tolist()
     tests = set(order[: max(1, len(files) // SHARE)])
-    for split in SPLITS:
-        (out / split / label).mkdir(parents=True)
     for number, file in enumerate(files):
-        split = SPLITS[number in tests]
-        (out / split / label / f"{number:06}{file.suffix.lower()}").symlink_to(file.resolve())
+        yield Path(SPLITS[number in tests], label, f"{number:06}{file.suffix.lower()}"), file.resolve()
+
+
+def _refuse_other(links: Mapping[Path, Path], out: Path) -> None:
+    """Raise `UserError` unless `out` holds these links alone. It may be anybody's, so that it is never removed."""
+    there = {path.relative_to(out): path for path in out.rglob("*") if path.is_symlink() or not path.is_dir()}
+    if {place: path.is_symlink() and path.readlink() for place, path in there.items()} != dict(links):
+        raise UserError(
+            f"{shown(out)} exists, and is not the split of the images that there are now; name another folder with "
+            "--out, or remove it if an earlier `try` made it"
+        )

@@ -67,13 +67,16 @@ class Artefacts:
     def ensure(self, spec: ArtefactSpec, make: Callable[[], Artefact], provenance: Provenance) -> tuple[Artefact, bool]:
         """Return the artefact, and whether it existed; if not, make it, in one process at a time.
 
-        A damaged one is set aside and made anew.
+        A damaged one is set aside and made anew; one that the project's tree carries stays where it is.
         """
         with lock(self.cache / ".locks" / spec.digest):
             while folder := self._lying(spec.digest):
                 try:
                     return self.load(spec), True
                 except DamagedError as error:
+                    if folder.parent == self.carried:
+                        _LOG.warning("%s; it is made anew, into the cache", error.what)
+                        break
                     set_aside(folder, error.what)
             self._write(spec, make(), provenance)
             return self.load(spec), False

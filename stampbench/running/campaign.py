@@ -201,6 +201,6 @@ def in_words(found: Estimate) -> str:
     if not found.missing:
         return counts
     if found.seconds is None:
-        return f"{counts}; how long they take is unknown until one is done"
+        return f"{counts}; no record tells yet how long they take"
     hours = f"{counts}; about {found.seconds / 3600:.2f} h left ({duration(found.seconds)})"
     return f"{hours}, without {found.unknown} jobs of unknown length" if found.unknown else hours

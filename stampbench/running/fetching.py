@@ -34,9 +34,15 @@ def fetch_missing(
             "is a network, or set STAMPBENCH_DATA to a folder with the images"
         )
     for name in absent:
-        archive = ARCHIVES[resolve(name).source]
-        tell(f"{name}: downloading {archive.size / 2**20:,.0f} MiB ({archive.terms})")
-        packed.fetch(name)
+        # One that is a part of another's archive came with it.
+        if not packed.at_hand(name):
+            archive = ARCHIVES[resolve(name).source]
+            tell(f"{name}: downloading {archive.size / 2**20:,.0f} MiB ({archive.terms})")
+            try:
+                packed.fetch(name)
+            except DataError as error:
+                others = ", ".join(other for other in absent if other != name and not packed.at_hand(other))
+                raise DataError(f"{error}" + (f". Missing too: {others}" if others else "")) from error
 
 
 def _absent(jobs: Sequence[Job], custom: Mapping[str, CustomDataset], artefacts: Artefacts) -> Iterator[str]:

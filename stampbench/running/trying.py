@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 from statistics import median
 
 import torch
@@ -33,6 +34,10 @@ STEPS, EPOCHS = 280, (4, 100)
 # A step of meta-training takes as long as this many training steps of the dense network, as the carried ones did.
 META_STEP = 2.1
 
+WHY = (
+    "the validation images were held out from training, so they may choose; accuracies on test images are for "
+    "reporting, and would promise too much if they chose"
+)
 SUITE = """\
 title = "{title}"
 
@@ -148,7 +153,7 @@ def _seconds_to_make(spec: ArtefactSpec, step: float) -> float:
 
 
 def advice(campaign: Campaign, suite: Path) -> list[str]:
-    """Return, for every budget, which network is best on the validation images, and the command that exports it."""
+    """Return, for every budget, which network is best on validation images and how to export it; then, why these."""
     done = [record for record in campaign.store.of(campaign.jobs).values() if record.accuracy]
     alone = len({record.job.seed for record in done}) == 1
     lines = ["one seed is little: a difference of a few points may be chance"] if alone else []
@@ -158,11 +163,11 @@ def advice(campaign: Campaign, suite: Path) -> list[str]:
         first, *others = sorted(there, key=lambda record: validation[record.key], reverse=True)
         rivals = [record for record in others if record.job.method != first.job.method]
         behind = f", {rivals[0].job.method} {validation[rivals[0].key]:.1%}" if rivals else ""
-        share = f"1/{round(1 / keep)}"
+        share, held_out = f"1/{round(1 / keep)}", first.job.protocol.validation_images
         lines.append(
-            f"at {share} of the MACs, the best network on the validation images is {first.job.method}'s of seed "
-            f"{first.job.seed} ({validation[first.key]:.1%}{behind}); take it home with\n"
-            f"  python -m stampbench export {suite} --results {campaign.store.root} --method {first.job.method} "
-            f"--budget {share} --seed {first.job.seed} --out {suite.stem}-{round(1 / keep)}"
+            f"at {share} of the MACs, the best network on the {held_out} validation images is {first.job.method}'s of "
+            f"seed {first.job.seed} ({validation[first.key]:.1%}{behind}); take it home with\n"
+            f"  python -m stampbench export {quote(str(suite))} --results {quote(str(campaign.store.root))} "
+            f"--method {first.job.method} --budget {share} --seed {first.job.seed} --out {suite.stem}-{round(1 / keep)}"
         )
-    return lines
+    return [*lines, WHY] if lines else []

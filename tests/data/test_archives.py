@@ -13,7 +13,7 @@ import scipy.io
 from PIL import Image
 from torchvision import datasets
 
-from stampbench.data import archives, packed
+from stampbench.data import archives, download, packed
 from stampbench.data.catalogue import DATASETS, selected_classes
 from stampbench.errors import DataError
 from tests.fixtures.images import batch, chw, md5, python2_batch, tar, write_parquet
@@ -208,12 +208,7 @@ def test_the_archive_comes_before_the_mirror(cifar, root, pixels):
 def test_fetch_puts_the_archive_into_the_cache_not_the_data_root(cifar, root, cache, monkeypatch):
     file, images, _ = cifar
     kept = file.rename(file.parent.parent / "elsewhere")
-
-    def copy(url, folder, filename, md5):
-        assert url == datasets.CIFAR10.url and md5 == datasets.CIFAR10.tgz_md5
-        shutil.copy(kept, f"{folder}/{filename}")
-
-    monkeypatch.setattr("torchvision.datasets.utils.download_url", copy)
+    monkeypatch.setattr(datasets.CIFAR10, "url", kept.as_uri())
     assert np.array_equal(packed.fetch("cifar10").train.images.numpy(), chw(images[:8]))
     assert list(root.iterdir()) == []
     assert (cache / "downloads" / "cifar10" / "cifar-10-python.tar.gz").is_file()
@@ -224,9 +219,31 @@ def test_a_failed_download_is_a_clear_error(monkeypatch, name):
     def fail(*_):
         raise URLError("no route")
 
-    monkeypatch.setattr("torchvision.datasets.utils.download_url", fail)
+    monkeypatch.setattr(download, "urlopen", fail)
     with pytest.raises(DataError, match=r"the download failed .*no route.*STAMPBENCH_DATA"):
         packed.fetch(name)
+
+
+def test_svhn_is_fetched_file_by_file_and_checked(root, cache, pixels, monkeypatch):
+    images = _write_svhn(root, pixels, monkeypatch, [1, 9, 10, 10])
+    published = {
+        split: [(root / name).as_uri(), name, md5] for split, (_, name, md5) in datasets.SVHN.split_list.items()
+    }
+    monkeypatch.setattr(datasets.SVHN, "split_list", published)
+    monkeypatch.delenv("STAMPBENCH_DATA")
+    assert np.array_equal(packed.fetch("svhn").train.images.numpy(), chw(images))
+    assert {path.name for path in (cache / "downloads" / "svhn").glob("*.mat")} == {"train_32x32.mat", "test_32x32.mat"}
+
+
+def test_aircraft_is_fetched_and_its_archive_removed(aircraft, root, cache, monkeypatch):
+    file = root.parent / "archive.tar.gz"
+    with tarfile.open(file, "w:gz") as packed_up:
+        packed_up.add(root / "fgvc-aircraft-2013b", "fgvc-aircraft-2013b")
+    monkeypatch.setattr(archives, "AIRCRAFT_URL", file.as_uri())
+    monkeypatch.delenv("STAMPBENCH_DATA")
+    assert packed.fetch("aircraft").train.labels.tolist() == [0, 1, 2, 0, 1, 2]
+    left = [path.name for path in (cache / "downloads" / "aircraft").iterdir() if not path.name.endswith(".lock")]
+    assert left == ["fgvc-aircraft-2013b"]
 
 
 def tar_of(path: Path, *members: tuple[str, int] | tarfile.TarInfo) -> Path:

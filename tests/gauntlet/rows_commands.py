@@ -85,6 +85,12 @@ COMMANDS: dict[str, tuple[list[str], tuple[str, ...]]] = {
         ["export", "toy", "--out", "small", *ONE],
         ("cifar10", "data fetch cifar10"),
     ),
+    "run without network": (["run", "toy", "--offline"], ("cifar10", "--offline forbids", "data fetch")),
+    "try of nothing": (["try"], ("Missing argument 'PATH'",)),
+    "try of images that are not there": (["try", "pets"], ("pets: there is no such folder", "train/<class>/")),
+    "try of a file": (["try", "file"], ("file: there is no such folder", "train/<class>/")),
+    "try of a folder without images": (["try", "suites"], ("suites: no class folder", "train*.parquet")),
+    "try without a seed": (["try", "suites", "--seeds", "0"], ("--seeds", "greater than or equal to 1")),
     "check of nothing": (["check", "toy"], ("there is no record", "run the suite first")),
 }
 

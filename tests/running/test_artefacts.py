@@ -233,3 +233,15 @@ def test_one_that_was_sent_takes_the_place_of_a_partial_one(kept, tmp_path):
     (here.cache / folder.name / "artefact.json").write_text("{}")
     here.receive(folder.name, {path.name: path.read_bytes() for path in folder.iterdir()})
     assert torch.equal(here.load(spec()).tensors["w"], torch.arange(8.0))
+
+
+def test_a_damaged_one_that_the_project_carries_stays_and_is_made_anew_in_the_cache(kept, tmp_path, caplog):
+    carried = Artefacts(tmp_path / "none", tmp_path / "carried")
+    carried.ensure(spec(), numbers, factories.provenance())
+    damaged = carried.folder(spec()) / "tensors.safetensors"
+    damaged.write_bytes(b"x")
+    both = Artefacts(kept.pool, kept.cache, tmp_path / "carried")
+    for existed in (False, True):
+        assert both.ensure(spec(), numbers, factories.provenance())[1] == existed
+    assert damaged.read_bytes() == b"x" and both.folder(spec()) == kept.cache / spec().digest
+    assert "made anew, into the cache" in caplog.text

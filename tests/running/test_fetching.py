@@ -80,3 +80,21 @@ def test_an_artefact_needs_no_image_of_what_it_was_made_from(downloads, artefact
     fetch([job], artefacts)
     assert downloads == ["cifar10"]
     assert artefacts.of_any_data(spec) == made and artefacts.folder(made).parent == getattr(artefacts, place)
+
+
+def test_a_part_of_an_archive_that_came_is_not_downloaded_again(downloads, artefacts):
+    told = fetch([job_on("tinyimagenet-dev0", "tinyimagenet"), job_on("tinyimagenet-dev1", "glyphs")], artefacts)
+    assert downloads == ["tinyimagenet"] and len(told) == 1
+
+
+def test_where_a_download_fails_all_that_is_missing_is_named(downloads, artefacts, monkeypatch):
+    def fail(folder):
+        raise OSError("no route")
+
+    monkeypatch.setitem(sources.ARCHIVES, "svhn", replace(sources.ARCHIVES["svhn"], download=fail))
+    jobs = [job_on("cifar10", "tinyimagenet"), job_on("svhn", "tinyimagenet"), job_on("cifar100", "tinyimagenet")]
+    with pytest.raises(
+        DataError, match=r"svhn: the download failed \(no route\).*Missing too: cifar100, tinyimagenet$"
+    ):
+        fetch(jobs, artefacts)
+    assert downloads == ["cifar10"]

@@ -66,6 +66,29 @@ def test_an_unsplit_folder_is_split_by_class_the_same_way_every_time(flat, tmp_p
     assert contents(second / "test") == test
 
 
+@pytest.mark.parametrize("own", [True, False])
+def test_a_folder_that_is_in_the_way_keeps_its_images(flat, tmp_path, own):
+    """As with `try images --out .`: the images themselves, or those of something else."""
+    there = flat if own else tmp_path / "images"
+    if not own:
+        draw(there)
+    before = contents(there)
+    with pytest.raises(UserError, match="is not the split of the images that there are now; name another folder"):
+        with_splits(flat, there)
+    assert contents(there) == before
+
+
+def test_a_split_of_images_that_changed_is_told(flat, tmp_path):
+    out = with_splits(flat, tmp_path / "out")
+    (flat / "cat" / "10.png").write_bytes((flat / "cat" / "0.png").read_bytes())
+    with pytest.raises(UserError, match="remove it if an earlier"):
+        with_splits(flat, out)
+    (out / "train" / "notes.txt").write_text("mine")
+    (flat / "cat" / "10.png").unlink()
+    with pytest.raises(UserError, match="remove it if an earlier"):
+        with_splits(flat, out)
+
+
 def test_a_split_folder_is_taken_as_it_is(pets, tmp_path):
     assert with_splits(pets, tmp_path / "out") == pets.resolve() and not (tmp_path / "out").exists()
 
@@ -144,10 +167,11 @@ def test_the_advice_goes_by_validation_images_and_its_command_is_one_that_export
             accuracy = Accuracy(top1=test, top5=None, validation_top1=[0.99, validation], train_loss=[1.0, 1.0])
             store.put(factories.record(job, accuracy=accuracy))
             jobs.append(job)
-    caution, *lines = trying.advice(SimpleNamespace(store=store, jobs=jobs), Path("out/pets.toml"))
-    assert "may be chance" in caution
+    caution, *lines, why = trying.advice(SimpleNamespace(store=store, jobs=jobs), Path("my out/pets.toml"))
+    assert "may be chance" in caution and "test images are for reporting" in why
     assert [line.partition(",")[0] for line in lines] == ["at 1/4 of the MACs", "at 1/16 of the MACs"]
     assert all("magnitude's of seed 0 (60.0%, random 55.0%)" in line for line in lines)
+    assert "export 'my out/pets.toml' --results" in lines[0]
     assert "--method magnitude --budget 1/16 --seed 0 --out pets-16" in lines[1]
 
 
