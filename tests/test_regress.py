@@ -23,7 +23,7 @@ from stampbench.store import Store
 from tests.fixtures import factories
 
 BASELINES = Path(__file__).parents[1] / "results" / "baselines"
-# Ten cells of two seeds, as in the demo suite.
+# Ten cells, as in the demo suite, of two seeds.
 METHODS = [f"method-{index}" for index in range(10)]
 NOISE = 0.10
 
