@@ -300,24 +300,32 @@ def _beside(suite: Path, path: Path) -> Path:
 
 def explain(error: ValidationError) -> str:
     """Return the mistakes in a suite file, one per line."""
-    models = (
-        Suite,
-        Preset,
-        SuiteProtocol,
-        LearningRates,
-        Reference,
-        Grid,
-        ComparisonPoint,
-        Claim,
-        MethodChoice,
-        catalogue.CustomDataset,
-    )
-    return mistakes(error, {field for model in models for field in model.model_fields})
+    return _listed(_mistake(mistake, _keys_at(mistake["loc"])) for mistake in error.errors())
 
 
 def mistakes(error: ValidationError, known: set[str]) -> str:
     """Return one line per mistake: where it is, what is wrong and, for an unknown key, the nearest known one."""
     return _listed(_mistake(mistake, known) for mistake in error.errors())
+
+
+def _keys_at(where: Sequence[int | str]) -> set[str]:
+    """Return the keys that a place in a suite file may have: those of the innermost table that has a name of its own."""
+    tables: dict[int | str, type[BaseModel]] = {
+        "presets": Preset,
+        "protocol": SuiteProtocol,
+        "learning_rate": LearningRates,
+        "reference": Reference,
+        "grid": Grid,
+        "methods": MethodChoice,
+        "subject": MethodChoice,
+        "against": MethodChoice,
+        "accuracy_of": MethodChoice,
+        "claims": Claim,
+        "comparison": ComparisonPoint,
+        "datasets": catalogue.CustomDataset,
+    }
+    named = [tables[part] for part in where[:-1] if part in tables]
+    return set((named[-1] if named else Suite).model_fields)
 
 
 def _mistake(mistake: Mapping[str, Any], known: set[str]) -> str:
@@ -327,7 +335,9 @@ def _mistake(mistake: Mapping[str, Any], known: set[str]) -> str:
     # The words are those for JSON, which is what is validated.
     wrong = mistake["msg"].replace("valid array", "valid list").replace("an object", "a table")
     # A mistake that concerns the whole file would be printed with the file as its input.
-    return f"{where}: {wrong} (got {mistake['input']!r})"[:398] if where else wrong
+    if not where or mistake["type"] == "missing":
+        return f"{where}: {wrong}" if where else wrong
+    return f"{where}: {wrong} (got {mistake['input']!r})"[:398]
 
 
 def _listed(lines: Iterator[str]) -> str:

@@ -105,6 +105,19 @@ SUITES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "budget in words": ("[0.25, 0.5]", '["1/4"]', (f"{GRID}.budgets.0", "number", "1/4")),
     "budget twice": ("[0.25, 0.5]", "[0.25, 0.25]", (f"{GRID}.budgets", "0.25", "twice")),
     "seeds zero": ("seeds = 2", "seeds = 0", (f"{GRID}.seeds", "greater than 0")),
+    "no seeds listed": ("seeds = 2", "seeds = []", (f"{GRID}.seeds", "at least 1")),
+    "a seed below zero": ("seeds = 2", "seeds = [0, -1]", (f"{GRID}.seeds", "greater than or equal to 0", "-1")),
+    "a seed twice": ("seeds = 2", "seeds = [3, 3]", (f"{GRID}.seeds", "3", "twice")),
+    "a network of one's own that is nowhere": (
+        'networks = ["vgg19"]',
+        'networks = ["nowhere:Mine"]',
+        ("nowhere:Mine", "no module 'nowhere'", "beside the suite"),
+    ),
+    "a network of one's own in no package": (
+        'networks = ["vgg19"]',
+        'networks = ["nowhere.at_all:Mine"]',
+        ("nowhere.at_all:Mine", "No module named 'nowhere'"),
+    ),
     "seeds huge": ("seeds = 2", "seeds = 100000", (f"{GRID}.seeds", "less than or equal to 1000", "100000")),
     "schedule zero": ("seeds = 2", "seeds = 2\nepochs = [0]", (f"{GRID}.epochs.0", "greater than 0")),
     "own dataset named like a known one": (
