@@ -309,7 +309,7 @@ def mistakes(error: ValidationError, known: set[str]) -> str:
 
 
 def _keys_at(where: Sequence[int | str]) -> set[str]:
-    """Return the keys that a place in a suite file may have: those of the innermost table that has a name of its own."""
+    """Return the keys that a place in a suite file may have: those of the innermost table with a name of its own."""
     tables: dict[int | str, type[BaseModel]] = {
         "presets": Preset,
         "protocol": SuiteProtocol,

@@ -17,7 +17,9 @@ from stampbench.report.words import network_label, resource_label
 
 # Black, grey and the colours of Okabe and Ito's palette, in the registry's order of methods.
 PALETTE = ("#000000", "#999999", "#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#0072B2", "#D55E00", "#8C564B", "#6A3D9A")
-MARKERS = "osD^vP*X<>dph8"
+# Marker and line tell the start. Further rows of the same method and start have markers of their own.
+MARKERS = {"random": "o", "reference": "s", "target": "^"}
+MORE_MARKERS = "DvP*X<>dph8"
 LINES = {"random": ":", "reference": "-", "target": "--"}
 
 
@@ -86,14 +88,16 @@ def colour_of(method: str) -> str:
 
 
 def _styles(jobs: pd.DataFrame, records: Mapping[str, Record]) -> dict[Hashable, Style]:
-    """Return the style of every row: rows of one colour differ in their markers, and starts differ in their lines."""
+    """Return the style of every row: colours tell methods, markers and lines tell starts."""
     styles: dict[Hashable, Style] = {}
-    used: dict[str, int] = {}
+    used: dict[str, set[str]] = {}
     for row, group in groups(jobs, ROW):
         name, variant, start, _ = row
         method: type[Method] = registry.METHODS.load(name)
         shown_as = method.shown_as(method.Options.model_validate(records[group["key"].iloc[0]].job.options))
-        index = used[shown_as] = used.get(shown_as, -1) + 1
-        colour, marker = colour_of(shown_as), MARKERS[index % len(MARKERS)]
-        styles[row] = Style(f"{variant} ({start})", colour, marker, LINES[start])
+        taken = used.setdefault(shown_as, set())
+        free = (marker for marker in (MARKERS[start], *MORE_MARKERS) if marker not in taken)
+        marker = next(free, MARKERS[start])
+        taken.add(marker)
+        styles[row] = Style(f"{variant} ({start})", colour_of(shown_as), marker, LINES[start])
     return styles
