@@ -158,7 +158,7 @@ SUITES: dict[str, tuple[str, str, tuple[str, ...]]] = {
         ("400 validation images", "reference.images 400"),
     ),
     "a reference that the target's validation uses up": ("images = 400", "images = 14", ("reference.images 14",)),
-    "seeds as a list": ("seeds = 2", "seeds = [0, 0]", (f"{GRID}.seeds", "integer", "[0, 0]")),
+    "seeds as a list": ("seeds = 2", "seeds = [0, 0]", (f"{GRID}.seeds", "0 is named twice")),
     "a schedule twice": ("seeds = 2", "seeds = 2\nepochs = [4, 4]", (f"{GRID}.epochs", "4 is named twice")),
     "a budget twice in other digits": ("[0.25, 0.5]", "[0.25, 25e-2]", (f"{GRID}.budgets", "0.25 is named twice")),
     "a budget of negative zero": ("[0.25, 0.5]", "[-0.0]", (f"{GRID}.budgets.0", "greater than 0", "0.0")),
@@ -218,6 +218,8 @@ ROWS: list[Row] = [
         Row(f"suite value: {value} for {where}", spoiled(line, f"{line.partition(' = ')[0]} = {value}"), (where,))
         for line, where in LINES.items()
         for value in ("nan", "-inf", "true", '"1"', "[1]", "-1", str(2**64))
+        # Seeds may be listed.
+        if not (where == f"{GRID}.seeds" and value == "[1]")
     ),
     *(
         Row(f"suite value: {value} for {PROTOCOL}.{key}", of_default(key, value), (f"{PROTOCOL}.{key}",))

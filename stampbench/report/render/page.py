@@ -6,7 +6,6 @@ import base64
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from stampbench import registry
 from stampbench.errors import UserError
@@ -22,9 +21,6 @@ from stampbench.report.sections import Section
 from stampbench.report.story import question
 from stampbench.report.tables.wins import wins_tables
 from stampbench.report.words import network_label
-
-if TYPE_CHECKING:
-    from markupsafe import Markup
 
 SUFFIX = ".html"
 # What fits a phone.
@@ -116,11 +112,9 @@ def _others(table: Table, kept: Sequence[str]) -> frozenset[int]:
     return frozenset(index for index, column in enumerate(table.columns) if column.heading not in kept)
 
 
-def _for_script(content: object) -> Markup:
-    """Return JSON that may stand inside a script element."""
-    from markupsafe import Markup
-
-    return Markup(json.dumps(content).replace("<", "\\u003c").replace("&", "\\u0026"))
+def _for_script(content: object) -> str:
+    """Return JSON that may stand inside a script element as it is."""
+    return json.dumps(content).replace("<", "\\u003c").replace("&", "\\u0026")
 
 
 def _picture(figure: Figure) -> Picture:

@@ -12,8 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from stampbench.data import packed
-from stampbench.errors import UserError
-from stampbench.files import lock, room, write_atomically
+from stampbench.files import lock, room
 from stampbench.job import Job
 from stampbench.measure import hardware
 from stampbench.record import Record
@@ -89,8 +88,8 @@ def whole_device(workplace: Workplace) -> Iterator[None]:
 
 def _sign(path: Path) -> None:
     """Leave word beside the lock of who holds it, for those who wait."""
-    with suppress(UserError):
-        write_atomically(_signature(path), f"process {os.getpid()}, {shlex.join(sys.argv)}")
+    with suppress(OSError):
+        _signature(path).write_text(f"process {os.getpid()}, {shlex.join(sys.argv)}", encoding="utf-8")
 
 
 def _holder(path: Path) -> str:
