@@ -125,8 +125,15 @@ def _accuracy(pairs: Iterable[Pair]) -> Iterator[Finding]:
 
 
 def _speed(pairs: Iterable[Pair]) -> Iterator[Finding]:
-    """Compare the training seconds of all jobs, each in units of the yardstick timed beside it."""
-    timed = [(old, new) for old, new in pairs if _is_timed(old) and _is_timed(new)]
+    """Compare the training seconds of all jobs, each in units of the yardstick timed beside it.
+
+    Another generation of CPUs speeds up large convolutions more than small ones, so that no yardstick holds on both.
+    """
+    both = [(old, new) for old, new in pairs if _is_timed(old) and _is_timed(new)]
+    timed = [(old, new) for old, new in both if _generation(old) == _generation(new)]
+    if both and not timed:
+        was, is_now = (" ".join(filter(None, _generation(side))) for side in both[0])
+        yield Finding("all jobs together", "training s in yardsticks", was, is_now, "inconclusive")
     changes = [_relative_seconds(new) / _relative_seconds(old) for old, new in timed]
     if len(changes) < 3:
         return
@@ -148,6 +155,10 @@ def speed_verdict(low: float, high: float, tolerance: float) -> Verdict:
 
 def _is_timed(record: Record) -> bool:
     return bool(record.yardstick and record.seconds and record.seconds.train > 0)
+
+
+def _generation(record: Record) -> tuple[str, str | None]:
+    return record.provenance.capability, record.provenance.cpu_generation
 
 
 def _relative_seconds(record: Record) -> float:

@@ -222,3 +222,18 @@ def test_training_that_took_no_time_is_not_compared() -> None:
         return MemoryStore(factories.record(job, yardstick=[1.0], seconds=seconds) for job in wanted)
 
     assert not [finding for finding in check(wanted, store(0.0), store(1.0)) if "yardsticks" in finding.what]
+
+
+@pytest.mark.parametrize("other", [{"cpu_generation": "25-17-1"}, {"capability": "AVX512"}])
+def test_seconds_of_another_generation_of_cpus_are_not_judged(other: dict[str, object]) -> None:
+    wanted = jobs()
+    before = [factories.record(job, yardstick=[1.0]) for job in wanted]
+    slower = factories.seconds(train=300.0)
+    now = [changed(record, provenance=factories.provenance(**other), seconds=slower) for record in before]
+    here = [changed(record, seconds=slower) for record in before]
+
+    def verdicts(records: list[Record]) -> list[str]:
+        found = check(wanted, MemoryStore(records), MemoryStore(before))
+        return [finding.verdict for finding in found if "yardsticks" in finding.what]
+
+    assert verdicts(here) == ["fail"] and verdicts(now) == ["inconclusive"]
