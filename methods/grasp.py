@@ -81,8 +81,9 @@ class Grasp(SaliencyMethod):
         return {name: weights[name].detach() * product for name, product in products.items()}
 
     def _halves(self, network: nn.Module, batches: ScoringBatches) -> list[tuple[Tensor, Tensor]]:
-        classes = network.get_submodule("head").out_features
-        images, labels = sorted_by_class(batches, int(classes), self.options.per_class)  # type: ignore[arg-type]
+        from stampbench.pruning.groups import classifier_of
+
+        images, labels = sorted_by_class(batches, classifier_of(network).out_features, self.options.per_class)
         if len(labels) < 4:
             # Batch statistics need two values per channel in each half.
             images, labels = images.repeat_interleave(4, 0), labels.repeat_interleave(4)

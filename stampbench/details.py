@@ -13,7 +13,6 @@ from typing import Any
 
 from stampbench import registry
 from stampbench.contract import Method, Options
-from stampbench.errors import UserError
 from stampbench.fields import FieldInWords, fields_in_words
 from stampbench.listing import Listable, Listing
 
@@ -89,10 +88,8 @@ def _distinct(values: Iterable[object]) -> str:
 def _registered(kind: str, name: str) -> Details:
     """Return the docstrings of a registered object, read from its source, because importing it may need torch."""
     known: registry.Registry = getattr(registry, kind)
-    targets = known.targets()
-    if name not in targets:
-        raise UserError(f"unknown {known.kind} {name!r}{registry.suggestion(name, targets)}")
-    return Details({known.kind: name, "made by": targets[name]}, _docstrings(targets[name]))
+    target = known.target_of(name)
+    return Details({known.kind: name, "made by": target}, _docstrings(target))
 
 
 def _docstrings(target: str) -> str:

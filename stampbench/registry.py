@@ -58,9 +58,14 @@ class Registry:
         module, _, attribute = target.partition(":")
         try:
             return getattr(importlib.import_module(module), attribute)
-        except Exception as error:  # whatever the imported module raises
+        except (Exception, SystemExit) as error:  # whatever the imported module raises
             said = f"{type(error).__name__}: {error}"
             raise UserError(f"{self.kind} {name!r} cannot be loaded from {target!r}: {said}") from error
+
+    def target_of(self, name: str) -> str:
+        """Return the "module:attribute" of that name. Raises `UserError` for an unknown name."""
+        self.refuse_unknown(name)
+        return self.targets().get(name, name)
 
     def refuse_unknown(self, name: str) -> None:
         """Raise `UserError` for a name that `load` would not find; nothing but parent packages is imported."""

@@ -12,7 +12,7 @@ from itertools import chain
 import torch
 from torch import Tensor, nn
 
-from stampbench.errors import NetworkError
+from stampbench.errors import NetworkError, UserError
 from stampbench.networks.contract import UNDERSTOOD, Network
 from stampbench.networks.initial import build, initialise
 from stampbench.pruning.compact import compact, widths_of
@@ -63,6 +63,8 @@ def _explained(what: str) -> Iterator[None]:
         yield
     except NetworkError as error:
         raise NetworkError(f"{what} cannot be used: {error}; see stampbench/networks/contract.py") from error
+    except UserError:  # it was not found, or not imported, and says so
+        raise
     except Exception as error:  # whatever the network's own code raises in a forward pass
         said = f"{type(error).__name__}: {error}"
         raise NetworkError(f"{what} cannot be used: {said}; see stampbench/networks/contract.py") from error

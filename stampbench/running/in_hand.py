@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -58,26 +60,50 @@ def prune(
     Raises `NetworkError` for a network that is not understood or that the method does not serve, `BudgetError` for a
     share that no widths meet, and `UserError` for all other arguments that cannot be used.
     """
-    chosen, counted = _method(method, options or {}), _resource(resource)
-    if not (isinstance(keep, int | float) and 0 < keep <= 1):
+    chosen, counted = _method(method, options), _resource(resource)
+    _refuse_numbers(keep, seed)
+    with torch.inference_mode(False), torch.enable_grad():
+        dense = _with_gradients(network)
+        task = _task(images, labels, mean, std, next(dense.parameters()).device)
+        groups = checked_module(dense, task.input_size)
+        if why := chosen.serves(dense, groups):
+            raise NetworkError(f"method {method!r} does not serve this network: {why}")
+        _refuse_other_logits(dense, task)
+        context = _context(task.train.images.device, task.input_size, counted, seed)
+        budget = Budget(resource=resource, keep=float(keep) if chosen.prunes else 1.0)
+        plan = chosen.plan(dense, task, budget, {}, context)
+        pricing = counted.pricing(CostModel.of(dense, groups, task.input_size))
+        if pricing.cost(widths_of(plan.keep)) > math.floor(budget.keep * pricing.cost()):
+            raise BudgetError(f"the plan of {method!r} keeps more than {keep:g} of the {resource}")
+        small = compact(dense, groups, plan.keep, task.input_size)
+    for (_, kept), (_, given) in zip(small.named_parameters(), network.named_parameters(), strict=True):
+        kept.requires_grad_(given.requires_grad)
+    return small
+
+
+def _refuse_numbers(keep: float, seed: int) -> None:
+    if not isinstance(keep, Real) or isinstance(keep, bool) or not 0 < keep <= 1:
         raise UserError(f"keep is the share that is left, above 0 and at most 1, and not {keep!r}")
-    task = _task(images, labels, mean, std, next(network.parameters()).device)
-    if broken := [name for name, tensor in network.state_dict().items() if not tensor.isfinite().all()]:
-        raise NetworkError(f"{broken[0]!r} of the network is not finite; train it again, with a lower learning rate")
-    groups = checked_module(network, task.input_size)
-    if why := chosen.serves(network, groups):
-        raise NetworkError(f"method {method!r} does not serve this network: {why}")
-    _refuse_other_logits(network, task)
-    context = _context(task.train.images.device, task.input_size, counted, seed)
-    budget = Budget(resource=resource, keep=keep if chosen.prunes else 1.0)
-    plan = chosen.plan(network, task, budget, {}, context)
-    pricing = counted.pricing(CostModel.of(network, groups, task.input_size))
-    if pricing.cost(widths_of(plan.keep)) > math.floor(budget.keep * pricing.cost()):
-        raise BudgetError(f"the plan of {method!r} keeps more than {keep:g} of the {resource}")
-    return compact(network, groups, plan.keep, task.input_size)
+    if not isinstance(seed, Integral) or isinstance(seed, bool) or seed < 0:
+        raise UserError(f"seed is an integer, 0 or larger, and not {seed!r}")
 
 
-def _method(name: str, options: Mapping[str, Any]) -> Method:
+def _with_gradients(network: nn.Module) -> nn.Module:
+    """Return a copy of the network whose parameters take gradients, which couplings are found by."""
+    if not isinstance(network, nn.Module) or next(network.parameters(), None) is None:
+        raise NetworkError(f"network is a torch.nn.Module with parameters, and not {type(network).__name__}")
+    for name, tensor in network.state_dict().items():
+        if tensor.is_meta or (tensor.is_floating_point() and tensor.dtype != torch.float32):
+            held = "no values" if tensor.is_meta else str(tensor.dtype)
+            raise NetworkError(f"{name!r} of the network holds {held}; load its weights, as float32")
+        if not tensor.isfinite().all():
+            raise NetworkError(f"{name!r} of the network is not finite; train it again, with a lower learning rate")
+    return copy.deepcopy(network).requires_grad_(True)
+
+
+def _method(name: str, options: Mapping[str, Any] | None) -> Method:
+    if not isinstance(name, str) or not isinstance(options or {}, Mapping):
+        raise UserError("method is a name of `list methods`, and options map the names of its options to values")
     found: type[Method] = registry.METHODS.load(name)
     if Granularity.CHANNEL not in found.granularities:
         raise UserError(f"method {name!r} removes single weights, not channels")
@@ -87,7 +113,7 @@ def _method(name: str, options: Mapping[str, Any]) -> Method:
             "network in a suite (docs/suite.md), or use `python -m stampbench try`"
         )
     try:
-        return found(found.Options.model_validate(dict(options), strict=True))
+        return found(found.Options.model_validate(dict(options or {}), strict=True))
     except ValidationError as error:
         raise UserError(
             f"options of method {name!r} are refused:\n{mistakes(error, set(found.Options.model_fields))}"
@@ -95,6 +121,8 @@ def _method(name: str, options: Mapping[str, Any]) -> Method:
 
 
 def _resource(name: str) -> Resource:
+    if not isinstance(name, str):
+        raise UserError(f"resource is a name of `list resources`, and not {name!r}")
     found = registry.RESOURCES.load(name)
     if found.timing is not None:
         raise UserError(f"{name!r} is predicted from a table of layers, which suites measure; use macs or params here")
@@ -104,23 +132,31 @@ def _resource(name: str) -> Resource:
 
 def _task(images: Any, labels: Any, mean: Any, std: Any, device: torch.device) -> Task:
     """Return the task of these images, on the device. Raises `UserError` for what is not as `prune` asks."""
-    pixels, classes = torch.as_tensor(images), torch.as_tensor(labels)
+    try:
+        pixels, classes = torch.as_tensor(images), torch.as_tensor(labels)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise UserError(f"images and labels are tensors, arrays or lists of numbers: {error}") from error
     if pixels.dtype != torch.uint8:
         raise UserError(f"images are uint8, 0 to 255, and not {pixels.dtype}; multiply floats in [0, 1] by 255 first")
     if pixels.dim() != 4 or pixels.shape[1] != 3 or pixels.shape[2] != pixels.shape[3] or not len(pixels):
         raise UserError(f"images have the shape (N, 3, H, H), N > 0, and not {tuple(pixels.shape)}")
-    if classes.shape != (len(pixels),) or classes.is_floating_point() or int(classes.min()) < 0:
+    whole = classes.dtype in (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+    if classes.shape != (len(pixels),) or not whole or int(classes.min()) < 0:
         raise UserError(f"labels are one integer ≥ 0 for each of the {len(pixels)} images")
     own_mean, own_std = channel_statistics(pixels.cpu())
-    taken = {"mean": own_mean if mean is None else tuple(mean), "std": own_std if std is None else tuple(std)}
+    taken = {"mean": own_mean if mean is None else _three(mean), "std": own_std if std is None else _three(std)}
     for name, values in taken.items():
-        if len(values) != 3 or not all(math.isfinite(value) for value in values):
-            raise UserError(f"{name} is three numbers, one for each colour, and not {values}")
+        if len(values) != 3 or not all(isinstance(value, Real) and 0 <= float(value) <= 1 for value in values):
+            raise UserError(f"{name} is three numbers in [0, 1], one for each colour, and not {values}")
     if min(taken["std"]) <= 0:
         raise UserError("all images have the same value in some colour, or std holds a zero: they cannot be normalised")
     train = Split(pixels.to(device), classes.long().to(device))
     nothing = Split(train.images[:0], train.labels[:0])
     return Task(train, nothing, int(classes.max()) + 1, pixels.shape[-1], taken["mean"], taken["std"])
+
+
+def _three(values: Any) -> tuple[Any, ...]:
+    return tuple(values) if isinstance(values, Iterable) else (values,)
 
 
 def _refuse_other_logits(network: nn.Module, task: Task) -> None:

@@ -72,6 +72,9 @@ def test_a_network_beside_the_suite_goes_all_the_way(module, tmp_path, packed_im
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     quicken(monkeypatch.setattr)
+    with pytest.raises(SystemExit):
+        cli.main(["list", "networks", "no_network:Mine"])
+    assert "there is no module 'no_network'" in capsys.readouterr().err
     for command in (["plan", str(path)], ["run", str(path)], ["report", str(path), "--out", str(tmp_path / "out")]):
         with pytest.raises(SystemExit) as stopped:
             cli.main([*command, "--results", str(results)])
@@ -106,6 +109,7 @@ def test_a_name_that_leads_nowhere_is_refused_when_jobs_are_listed(module, tmp_p
     [
         ("import no_such_thing", "Mine", "cannot be loaded from 'spoilt:Mine': ModuleNotFoundError: .*no_such_thing"),
         ("1 / 0", "Mine", "ZeroDivisionError"),
+        ("raise SystemExit('enough')", "Mine", "cannot be loaded from 'spoilt:Mine': SystemExit: enough"),
         (MINE, "Yours", "has no attribute 'Yours'"),
         ("def Mine(classes): pass", "Mine", "was called with classes=2, width=0.125.*TypeError.*positional argument"),
         ("def Mine(classes, width, widths): return widths['stem']", "Mine", "raised TypeError"),
@@ -116,7 +120,7 @@ def test_a_name_that_leads_nowhere_is_refused_when_jobs_are_listed(module, tmp_p
         (MINE.replace('widths["second"]', "64"), "Mine", "its factory does not keep to `widths`: 'second.weight'"),
         (MINE.replace("nn.ReLU()", "nn.Dropout()"), "Mine", "the Dropout 'relu' is not understood"),
     ],
-    ids=["import", "code", "attribute", "signature", "body", "width", "class", "head", "forward", "widths", "module"],
+    ids=["import", "code", "exit", "attribute", "signature", "body", "width", "class", "head", "forward", "widths", "module"],
 )
 def test_a_network_that_breaks_the_contract_is_told_what_is_wrong(module, tmp_path, code, factory, said):
     module("spoilt", code)

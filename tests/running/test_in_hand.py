@@ -45,6 +45,24 @@ def test_every_method_that_needs_no_artefact_prunes_every_network(method, networ
     assert [module.training for module in dense.modules()] == modes
 
 
+@pytest.mark.parametrize("method", IN_HAND)
+def test_a_network_whose_classifier_is_not_called_head_is_served_by_every_method(method):
+    torch.manual_seed(0)
+    dense = models.resnet18(num_classes=4, width_per_group=64)
+    small = stampbench.prune(dense, IMAGES, LABELS, method, keep=0.5, options=QUICK.get(method))
+    assert macs(small) <= (0.5 if method != "dense" else 1) * macs(dense)
+
+
+def test_a_frozen_network_is_pruned_without_gradients_too_and_stays_frozen():
+    dense = lively("resnet18").requires_grad_(False)
+    dense.head.requires_grad_(True)
+    with torch.inference_mode():
+        small = stampbench.prune(dense, IMAGES, LABELS, "snip", keep=np.float32(0.3))
+    assert macs(small) <= 0.3 * macs(dense)
+    assert {name for name, p in small.named_parameters() if p.requires_grad} == {"head.weight", "head.bias"}
+    assert not any(p.requires_grad for name, p in dense.named_parameters() if not name.startswith("head"))
+
+
 def test_magnitude_keeps_the_filters_of_largest_norm_in_a_plain_torchvision_network():
     """Its classifier is called `fc`. The oracle ranks the first convolution's filters by hand."""
     torch.manual_seed(0)
@@ -129,6 +147,19 @@ REFUSED = {
     "a class too many": ({"labels": LABELS + 9}, UserError, "label 12 means 13 classes, and the network has"),
     "black images": ({"images": IMAGES * 0}, UserError, "cannot be normalised"),
     "two means": ({"mean": [0.5, 0.5]}, UserError, "mean is three numbers"),
+    "a mean in 255ths": ({"mean": [120, 120, 120]}, UserError, r"mean is three numbers in \[0, 1\]"),
+    "one mean": ({"mean": 0.5}, UserError, "mean is three numbers"),
+    "truths for labels": ({"labels": LABELS > 1}, UserError, "one integer ≥ 0"),
+    "texts for labels": ({"labels": ["cat"] * 48}, UserError, "lists of numbers"),
+    "nothing for images": ({"images": None}, UserError, "lists of numbers"),
+    "a truth for a share": ({"keep": True}, UserError, "at most 1, and not True"),
+    "half a seed": ({"seed": 1.5}, UserError, "seed is an integer"),
+    "nothing for a method": ({"method": None}, UserError, "method is a name"),
+    "a list of options": ({"options": ["scope"]}, UserError, "options map"),
+    "nothing for a resource": ({"resource": None}, UserError, "resource is a name"),
+    "no network": ({"network": "vgg19"}, NetworkError, "torch.nn.Module with parameters, and not str"),
+    "halves": ({"network": lively("vgg19").half()}, NetworkError, "holds torch.float16"),
+    "no weights": ({"network": lively("vgg19").to("meta")}, NetworkError, "holds no values"),
     "NaN": ({"network": broken()}, NetworkError, "'features.conv1.weight' of the network is not finite"),
     "a concatenation": ({"network": Sums()}, NetworkError, "the Sums cannot be used: .*concatenation"),
     "hidden linear layers": ({"network": models.vgg11_bn(num_classes=4)}, NetworkError, "no linear classifier named"),
