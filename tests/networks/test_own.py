@@ -120,8 +120,7 @@ def test_a_name_that_leads_nowhere_is_refused_when_jobs_are_listed(module, tmp_p
         (MINE.replace('widths["second"]', "64"), "Mine", "its factory does not keep to `widths`: 'second.weight'"),
         (MINE.replace("nn.ReLU()", "nn.Dropout()"), "Mine", "the Dropout 'relu' is not understood"),
     ],
-    ids=["import", "code", "exit", "attribute", "signature", "body", "width"]
-    + ["class", "head", "forward", "widths", "module"],
+    ids=["import", "code", "exit", "name", "call", "body", "width", "class", "head", "forward", "widths", "module"],
 )
 def test_a_network_that_breaks_the_contract_is_told_what_is_wrong(module, tmp_path, code, factory, said):
     module("spoilt", code)
