@@ -34,7 +34,8 @@ def claim_in_words(claim: JudgedClaim) -> str:
     closest = min(known, key=lambda line: line.comparison.mean or 0.0)
     count = "1 comparison" if len(claim.lines) == 1 else f"{len(claim.lines)} comparisons"
     tally = f"{count} of {claim.subject} with others, paired by seed and Holm-corrected: {claim.tally}"
-    return f"{claim.title}. {tally}. The closest rival is {_against(closest)}."
+    word = claim.verdicts[claim.lines.index(closest)]
+    return f"{claim.title}. {tally}. The closest rival is {_against(closest)}: {word}."
 
 
 def _against(line: Line) -> str:

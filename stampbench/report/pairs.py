@@ -20,7 +20,8 @@ def paired_rows(data: Data) -> Iterator[dict[str, Any]]:
     done = data.frame[data.frame["top1"].notna()]
     for values, jobs in groups(done, [*PLACE, *HEAD]):
         head = dict(zip([*PLACE, *HEAD], values, strict=True))
-        schedule = f", {head['epochs']} epochs" if len(data.scope.epochs) > 1 else ""
+        epochs = "1 epoch" if head["epochs"] == 1 else f"{head['epochs']} epochs"
+        schedule = f", {epochs}" if len(data.scope.epochs) > 1 else ""
         share = share_in_words(head["keep"], head["resource"])
         network = network_label(head["network"], head["width"])
         yield {

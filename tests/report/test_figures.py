@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
@@ -119,3 +120,16 @@ def test_widths_are_those_of_the_records() -> None:
     widths = group_widths({"dense": dense, "small": small})
     assert dict(widths.loc["small"]) == {"features.0": 4, "features.1": 32}
     assert dict(widths.loc["dense"]) == dense.cost.widths
+
+
+def test_no_figure_writes_a_formula(real_methods: None, store: Store) -> None:
+    """Formulas are not set, because names may hold dollar signs; so ticks must be plain numbers."""
+    jobs = [factories.job(name, start=Start.REFERENCE, seed=seed) for name in ("stamp", "magnitude") for seed in (0, 1)]
+    for job in jobs:
+        uses = [factories.reference_use()]
+        if job.method == "stamp":
+            uses.append(factories.reference_use(5).model_copy(update={"kind": "meta-trained", "seconds": 500.0}))
+        store.put(factories.record(job, artefacts=uses))
+    drawn = figures_of(replace(data_of(jobs, store), compared_keep=0.25))
+    assert any("break-even" in figure.name for figure in drawn)
+    assert not [figure.name for figure in drawn if b"mathdefault" in figure.svg]

@@ -102,7 +102,7 @@ def test_the_headline_is_the_first_claims(make_suite: MakeSuite, store: Store) -
     assert headline(suite_sections(suite, store)) == (
         "It wins, at equal MACs. 1 comparison of magnitude (reference) with others, paired by seed and Holm-corrected: "
         "1 better. The closest rival is random (reference) on cifar10, vgg19 × 0.25 at 1/4 of the MACs: "
-        "+12.00 ± 0.00 points (n = 4)."
+        "+12.00 ± 0.00 points (n = 4): better."
     )
 
 

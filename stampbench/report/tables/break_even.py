@@ -10,7 +10,7 @@ import pandas as pd
 
 from stampbench.report.data import Data
 from stampbench.report.frames import PLACE, groups
-from stampbench.report.model import Entry, Notes, Table
+from stampbench.report.model import DASH, Entry, Notes, Table
 from stampbench.report.tables.entries import busy_note, columns_of, dicts, kept_entry, place_entries
 
 NEVER = "never"
@@ -63,13 +63,14 @@ def _rows(cells: pd.DataFrame, notes: Notes) -> Iterator[tuple[Entry, ...]]:
 
 def _row(own: dict[str, Any], other: dict[str, Any], resources: int, notes: Notes) -> tuple[Entry, ...]:
     reference, saved = own["reference_s"] - other["reference_s"], other["total_s"] - own["total_s"]
-    targets = targets_to_break_even(reference, saved)
+    targets, busy = targets_to_break_even(reference, saved), busy_note([own, other], notes)
     return (
         Entry(own["variant"]),
         Entry(f"{other['variant']} ({other['start']})"),
         *place_entries(own["target"], own["network"], own["width"]),
         kept_entry(own["resource"], own["keep"], resources),
         Entry(f"{reference:.0f}"),
-        Entry(f"{saved:.1f}", busy_note([own, other], notes)),
-        Entry(NEVER if targets is None else str(targets)),
+        Entry(f"{saved:.1f}", busy),
+        # The difference of seconds that other work has lengthened is no ground for a number of targets.
+        Entry(DASH) if busy is not None else Entry(NEVER if targets is None else str(targets)),
     )

@@ -74,18 +74,24 @@ def _by_seconds(subject: str, others: list[str], data: Data) -> Tally:
 def _compared_within_seconds(subject: str, others: list[str], data: Data) -> Iterator[tuple[str, Comparison]]:
     for _, there in groups(data.compared_cells, PLACE):
         rows = {f"{row[1]} ({row[2]})": cells for row, cells in groups(there, ROW)}
-        for limit in limits_of(there):
-            ended = {name: _accuracies_within(cells, limit, data.frame) for name, cells in rows.items()}
-            if ended.get(subject):
-                yield from ((other, compare(ended[subject], ended[other])) for other in others if ended.get(other))
+        limits, none = limits_of(there), there.iloc[:0]
+        for other in others:
+            ended = ((_within(rows.get(name, none), limit) for name in (subject, other)) for limit in limits)
+            # Once both have ended their longest schedules, further limits would repeat the same comparison.
+            for own, rival in dict.fromkeys(map(tuple, ended)):
+                if own and rival:
+                    yield other, compare(_accuracies(own, data.frame), _accuracies(rival, data.frame))
 
 
-def _accuracies_within(cells: pd.DataFrame, limit: float, frame: pd.DataFrame) -> Mapping[int, float]:
-    """Return the accuracies in % by seed, after the longest schedule that ends within the limit; chosen by length."""
+def _within(cells: pd.DataFrame, limit: float) -> tuple[str, ...]:
+    """Return the keys of the longest schedule that ends within the limit, chosen by its length; () if none does."""
     ended = cells[cells["total_s"] <= limit].sort_values("epochs")
-    if ended.empty:
-        return {}
-    jobs = frame[frame["key"].isin(ended["keys"].iloc[-1])]
+    return () if ended.empty else tuple(ended["keys"].iloc[-1])
+
+
+def _accuracies(keys: tuple[str, ...], frame: pd.DataFrame) -> Mapping[int, float]:
+    """Return the accuracies in % of these jobs by seed."""
+    jobs = frame[frame["key"].isin(keys)]
     return {int(seed): 100 * float(top1) for seed, top1 in zip(jobs["seed"], jobs["top1"], strict=True)}
 
 

@@ -29,7 +29,7 @@ def draw_accuracy_seconds(view: View) -> Iterator[Sketch]:
                 axes.annotate(share, (seconds, mean), (4, 4), textcoords="offset points", fontsize=7)
             label = "_nolegend_"
     axes.set_xscale("log")
-    plain_ticks(axes)
+    plain_ticks(axes.xaxis)
     yield Sketch(
         drawing,
         view.scope.name("accuracy-seconds", view.name),

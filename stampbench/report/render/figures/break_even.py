@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from stampbench.report.render.figures.drawing import Sketch, axes_of
+from stampbench.report.render.figures.drawing import Sketch, axes_of, plain_ticks
 from stampbench.report.render.figures.view import View
 from stampbench.report.words import fraction
 
@@ -22,10 +22,11 @@ def draw_break_even(view: View) -> Iterator[Sketch]:
     targets = [2**power for power in range(11)]
     for style, row in view.rows(compared):
         reference, total = row["reference_s"].mean(), row["total_s"].mean()
-        look: dict[str, Any] = {"color": style.colour, "linestyle": style.line}
+        look: dict[str, Any] = {"color": style.colour, "linestyle": style.line, "marker": style.marker, "markersize": 3}
         axes.plot(targets, [reference + n * total for n in targets], label=style.label, **look)
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
+    plain_ticks(axes.yaxis)
     axes.set_xticks(targets, [str(n) for n in targets])
     yield Sketch(
         drawing,

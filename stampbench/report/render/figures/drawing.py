@@ -14,6 +14,7 @@ from stampbench.statistics import LEAST_FOR_INTERVAL, student
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure as Drawing
     from matplotlib.layout_engine import LayoutEngine
 
@@ -81,13 +82,13 @@ def level(axes: Axes, value: float, **look: Any) -> None:
     axes.autoscale_view()
 
 
-def plain_ticks(axes: Axes) -> None:
-    """Write the ticks of a logarithmic horizontal axis as plain numbers: 1, 2, 5, 10, …"""
+def plain_ticks(axis: Axis) -> None:
+    """Write the ticks of a logarithmic axis as plain numbers: 1, 2, 5, 10, …"""
     from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def axes_of(title: str, x: str, y: str) -> tuple[Drawing, Axes]:

@@ -22,7 +22,7 @@ def draw_time_to_accuracy(view: View) -> Iterator[Sketch]:
     if (goal := view.accuracy_to_reach) is not None:
         level(axes, 100 * goal, color="#444444", linewidth=0.8, label="accuracy to reach")
     axes.set_xscale("log")
-    plain_ticks(axes)
+    plain_ticks(axes.xaxis)
     yield Sketch(
         drawing,
         view.scope.name("time-to-accuracy", view.name),
