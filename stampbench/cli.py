@@ -7,12 +7,9 @@ Nothing heavy is imported before a command needs it.
 
 from __future__ import annotations
 
-import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -36,6 +33,7 @@ from stampbench.cli_options import (
 from stampbench.errors import UserError
 from stampbench.listing import LISTINGS, Listable
 from stampbench.output import outlets, printing_is_secondary
+from stampbench.stopping import stoppable
 from stampbench.terminal import show, show_details, show_table
 
 if TYPE_CHECKING:
@@ -112,10 +110,10 @@ def run(
     for warning in campaign.of_other_images(jobs):
         print(f"warning: {warning}", file=sys.stderr)
     print(campaign.announcement(jobs, retry), file=sys.stderr if quiet or as_json else sys.stdout, flush=True)
-    with _stoppable():
+    with stoppable():
         artefacts = Artefacts.beside(store.artefacts)
         fetch_missing(missing(jobs, store, retry), campaign.suite.datasets, artefacts, offline, _to_stderr)
-    with _stoppable(), progress_for(sys.stdout, quiet or as_json) as observer:
+    with stoppable(), progress_for(sys.stdout, quiet or as_json) as observer:
         chosen.run(jobs, campaign.suite, store, observer, retry, campaign.estimate(jobs, retry).seconds)
     unsound = campaign.without_result(jobs)
     for record in unsound:
@@ -271,7 +269,7 @@ def export(
     for warning in campaign.of_other_images([job]):
         print(f"warning: {warning}", file=sys.stderr)
     try:
-        with _stoppable(), progress_for(sys.stdout) as observer:
+        with stoppable(), progress_for(sys.stdout) as observer:
             exported = export_job(job, campaign, out, observer)
     except NoNetworkError as error:
         print(error, file=sys.stderr)
@@ -403,28 +401,3 @@ def _show_core(suites: Sequence[Suite], store: Store, preset: str | None = None)
         for name in [preset] if preset else suite.presets:
             for table in core_tables(preset_sections(suite, name, store)):
                 show_table(table)
-
-
-@contextmanager
-def _stoppable() -> Iterator[None]:
-    """Exit with 130 on Ctrl-C, 143 on SIGTERM and 129 on a hang-up, and say that the same command resumes."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
-    for number, handler in before.items():
-        # A run under nohup ignores hang-ups.
-        if handler is not signal.SIG_IGN:
-            signal.signal(number, stop)
-    try:
-        yield
-    except KeyboardInterrupt:
-        print("\nstopped; resume with the same command", file=sys.stderr)
-        raise SystemExit(130) from None
-    except SystemExit:
-        print("stopped; resume with the same command", file=sys.stderr)
-        raise
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

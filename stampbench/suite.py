@@ -7,7 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice, product
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
@@ -39,6 +39,7 @@ from stampbench.job import (
     Reference,
     Start,
 )
+from stampbench.mistakes import in_words, listed, mistakes
 
 
 def _plain_name(name: str) -> str:
@@ -73,7 +74,6 @@ Seeds = Annotated[
 LIST = "@"
 # Listing the jobs of a suite of this size takes some seconds, and running them takes weeks.
 MOST_JOBS = 10_000
-MOST_MISTAKES = 20
 
 
 class Grid(BaseModel):
@@ -272,7 +272,7 @@ def load(path: Path) -> Suite:
         raise SuiteError(f"no suite file {path}{registry.suggestion(str(path), known)}") from None
     except (ValueError, OSError) as error:
         raise SuiteError(f"{path} cannot be read as TOML: {error}") from error
-    if odd := _listed(toml.oddities(content)):
+    if odd := listed(toml.oddities(content)):
         raise SuiteError(f"{path} is refused:\n{odd}")
     named = {"name": path.stem.encode(errors="replace").decode()} | content
     try:
@@ -300,12 +300,7 @@ def _beside(suite: Path, path: Path) -> Path:
 
 def explain(error: ValidationError) -> str:
     """Return the mistakes in a suite file, one per line."""
-    return _listed(_mistake(mistake, _keys_at(mistake["loc"])) for mistake in error.errors())
-
-
-def mistakes(error: ValidationError, known: set[str]) -> str:
-    """Return one line per mistake: where it is, what is wrong and, for an unknown key, the nearest known one."""
-    return _listed(_mistake(mistake, known) for mistake in error.errors())
+    return listed(in_words(mistake, _keys_at(mistake["loc"])) for mistake in error.errors())
 
 
 def _keys_at(where: Sequence[int | str]) -> set[str]:
@@ -326,24 +321,6 @@ def _keys_at(where: Sequence[int | str]) -> set[str]:
     }
     named = [tables[part] for part in where[:-1] if part in tables]
     return set((named[-1] if named else Suite).model_fields)
-
-
-def _mistake(mistake: Mapping[str, Any], known: set[str]) -> str:
-    where = ".".join(str(part) for part in mistake["loc"])
-    if mistake["type"] == "extra_forbidden":
-        return f"{where}: unknown key{registry.suggestion(str(mistake['loc'][-1]), known)}"
-    # The words are those for JSON, which is what is validated.
-    wrong = mistake["msg"].replace("valid array", "valid list").replace("an object", "a table")
-    # A mistake that concerns the whole file would be printed with the file as its input.
-    if not where or mistake["type"] == "missing":
-        return f"{where}: {wrong}" if where else wrong
-    return f"{where}: {wrong} (got {mistake['input']!r})"[:398]
-
-
-def _listed(lines: Iterator[str]) -> str:
-    """Return the first of these lines, indented, and say if there are more."""
-    shown = [f"  {line}" for line in islice(lines, MOST_MISTAKES)]
-    return "\n".join([*shown, *(["  and more"] if next(lines, None) else [])])
 
 
 def _concrete(protocol: SuiteProtocol, precision: Precision) -> Protocol:

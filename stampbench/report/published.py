@@ -23,8 +23,8 @@ from pydantic import (
 
 from stampbench.contract import Granularity, Start
 from stampbench.errors import UserError
+from stampbench.mistakes import mistakes
 from stampbench.report.words import resource_label
-from stampbench.suite import mistakes
 
 FILE = "published.toml"
 UNCHECKED = "no"

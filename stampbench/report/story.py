@@ -1,4 +1,4 @@
-"""What a section asks, in one sentence."""
+"""The question that a section answers, in one sentence."""
 
 from __future__ import annotations
 

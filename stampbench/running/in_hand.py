@@ -20,6 +20,7 @@ from stampbench.data.catalogue import CustomDataset, resolve
 from stampbench.data.packed import channel_statistics
 from stampbench.errors import NetworkError, UserError
 from stampbench.measure.phases import PhaseClock
+from stampbench.mistakes import mistakes
 from stampbench.networks.check import checked_module
 from stampbench.pruning.compact import compact, widths_of
 from stampbench.pruning.cost import CostModel
@@ -27,7 +28,6 @@ from stampbench.pruning.groups import classifier_of
 from stampbench.pruning.resources.base import Resource
 from stampbench.running.checkpoint import Checkpoint
 from stampbench.running.context import JobContext
-from stampbench.suite import mistakes
 
 # The streams of draws are those of this name and the seed.
 NAME = "in-hand"

@@ -1,4 +1,4 @@
-"""What jobs need and is missing is downloaded before they begin, and nothing else."""
+"""A run downloads what its jobs need and is missing, before they begin, and nothing else."""
 
 from dataclasses import replace
 

@@ -22,7 +22,7 @@ QUICK = {"synflow": {"rounds": 5}}
 
 
 def macs(network: nn.Module, size: int = 16) -> int:
-    """Those of convolutions and linear layers, as fvcore counts them."""
+    """Return the MACs of convolutions and linear layers, as fvcore counts them."""
     count = FlopCountAnalysis(copy.deepcopy(network).eval(), torch.zeros(1, 3, size, size))
     count.unsupported_ops_warnings(enabled=False).uncalled_modules_warnings(enabled=False)
     return sum(count.by_operator()[kind] for kind in ("conv", "linear"))

@@ -68,7 +68,7 @@ def test_an_unsplit_folder_is_split_by_class_the_same_way_every_time(flat, tmp_p
 
 @pytest.mark.parametrize("own", [True, False])
 def test_a_folder_that_is_in_the_way_keeps_its_images(flat, tmp_path, own):
-    """As with `try images --out .`: the images themselves, or those of something else."""
+    """`try images --out .` would put the links where the images are, or where something else is."""
     there = flat if own else tmp_path / "images"
     if not own:
         draw(there)

@@ -16,13 +16,14 @@ from stampbench.errors import UserError
 from stampbench.files import sweep
 from stampbench.job import Job
 from stampbench.measure.busy import warn_if_busy
+from stampbench.mistakes import mistakes
 from stampbench.record import Record, Speed
 from stampbench.running.artefacts import Artefacts
 from stampbench.running.progress import Observer
 from stampbench.running.workplace import Workplace
 from stampbench.seeding import digest_of_json
 from stampbench.store import Store
-from stampbench.suite import Suite, mistakes
+from stampbench.suite import Suite
 
 # What a job's record and speed take at most, with a margin.
 RECORD_BYTES = 2**20
