@@ -328,6 +328,7 @@ def check(
     junit: Annotated[Path | None, typer.Option(help="Write JUnit XML to this file.")] = None,
     summary: Annotated[Path | None, typer.Option(help="Append a Markdown summary to this file.")] = None,
     as_json: Json = False,
+    strict: Annotated[bool, typer.Option("--strict", help="End with 2 where there is no baseline.")] = False,
     baselines: Annotated[Path, typer.Option(help="The folder of baselines.")] = Path("results/baselines"),
     results: Results = Path("results"),
 ) -> None:
@@ -350,7 +351,10 @@ def check(
         return
     findings = regress.check(campaign.jobs, campaign.store, baseline)
     if not findings:
-        print(f"{title}: there is no baseline for {device}; `--record` stores these records as one")
+        nothing = f"{title}: nothing was compared, as no baseline of {device} holds these jobs; `--record` stores one"
+        if strict:
+            raise UserError(nothing)
+        print(f"warning: {nothing}", file=sys.stderr)
         return
     if junit:
         write_atomically(junit, gate.junit(title, findings))
@@ -380,10 +384,13 @@ def list_(
 
 
 @app.command()
-def doctor() -> None:
+def doctor(as_json: Json = False) -> None:
     """Show versions, devices and data, and say what is missing."""
     from stampbench.measure.doctor import examination
 
+    if as_json:
+        show(["subject", "finding"], list(examination()), as_json)
+        return
     for subject, finding in examination():
         print(f"{subject:<24} {finding}", flush=True)
 

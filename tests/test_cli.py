@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import subprocess
@@ -413,10 +414,29 @@ def test_check_without_records_says_what_to_run(stampbench):
     assert code == 2 and "run the suite first" in err
 
 
-def test_check_without_a_baseline_says_so_and_passes(stampbench, project):
+def test_check_without_a_baseline_warns_and_passes_unless_it_is_strict(stampbench, project):
     fill(project)
-    code, out, _ = stampbench("check", "toy")
-    assert code == 0 and "no baseline for cpu" in out and "--record" in out
+    code, out, err = stampbench("check", "toy")
+    assert code == 0 and not out and "warning: " in err and "no baseline of cpu" in err and "--record" in err
+    code, _, err = stampbench("check", "toy", "--strict")
+    assert code == 2 and "nothing was compared" in err
+
+
+def test_what_programs_read_is_json_and_nothing_else(stampbench, project, runs):
+    code, out, err = stampbench("run", "toy", "--json")
+    (first, *_), jobs = json.loads(out), json.loads(out)
+    assert code == 0 and "12 missing" in err and len(jobs) == 12
+    assert first["status"] == "done" and 0 <= first["top1"] <= 1 and first["job"].startswith("dense")
+    for command, rows in ((["plan", "toy"], 10), (["list", "suites"], 1), (["data", "status"], 10), (["doctor"], 5)):
+        code, out, _ = stampbench(*command, "--json")
+        found = json.loads(out)
+        assert code == 0 and len(found) >= rows // 2 and len({tuple(row) for row in found}) == 1
+
+
+def test_a_quiet_run_ends_with_its_table_alone(stampbench, runs):
+    code, out, err = stampbench("run", "toy", "--quiet")
+    assert code == 0 and "top-1 70.0% in" not in out and "job 1" not in out
+    assert "method" in out and "python -m stampbench report toy" in out and "12 missing" in err
 
 
 def test_check_passes_on_what_it_stored_and_fails_on_what_moved(stampbench, project):

@@ -88,8 +88,12 @@ class Campaign:
         lines = [f"suite {self.suite.name}, preset {self.preset}: {in_words(self.estimate(jobs, retry))}"]
         others = [name for name in self.suite.presets if name != self.preset]
         if self._by_default and others:
-            why = f"{hardware.cuda_device_count() or 'no'} CUDA device(s)"
-            lines.append(f"preset {self.preset} was chosen because of {why}; change it by --preset {'|'.join(others)}")
+            count = hardware.cuda_device_count()
+            here = f"{count or 'no'} CUDA device{'' if count == 1 else 's'}"
+            lines.append(
+                f"this machine has {here}, so preset {self.preset} was chosen; choose another with --preset "
+                f"{'|'.join(others)}"
+            )
         fresh = sorted({job.method for job in jobs if job.protocol.head_steps == 0 and _reads_through_a_head(job)})
         if fresh:
             lines.append(
