@@ -17,6 +17,7 @@ import typer
 from stampbench import __version__
 from stampbench.cli_data import data_app
 from stampbench.cli_options import (
+    EndInJson,
     ExecutorName,
     ExecutorOptions,
     Format,
@@ -24,6 +25,7 @@ from stampbench.cli_options import (
     Methods,
     Offline,
     PresetName,
+    Quiet,
     Results,
     Retry,
     Seeds,
@@ -83,12 +85,8 @@ def run(
     seed: Seeds = None,
     retry: Retry = False,
     offline: Offline = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", help="Print only warnings, errors and the table at the end.")
-    ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Be quiet, and end with JSON: an object for each job.")
-    ] = False,
+    quiet: Quiet = False,
+    as_json: EndInJson = False,
     executor: ExecutorName = "in-process",
     executor_options: ExecutorOptions = None,
     results: Results = Path("results"),

@@ -1,4 +1,4 @@
-"""What pydantic finds wrong with a file or with options, in words for people."""
+"""The words for what pydantic finds wrong with a file or with options."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from stampbench.job import Job
-from stampbench.report.frames import groups
+from stampbench.report.frames import accuracies_by_seed, groups
 from stampbench.report.words import resource_label
 from stampbench.statistics import Comparison, compare, holm
 from stampbench.suite import Row, Suite
@@ -99,7 +99,7 @@ def _lines(subject: pd.DataFrame, others: Sequence[pd.DataFrame]) -> Iterator[Li
             there = _matching(other, match)
             if len(there):
                 keys = (*_done(own)["key"], *_done(there)["key"])
-                yield Line(match, _label(there), compare(_accuracies(own), _accuracies(there)), keys)
+                yield Line(match, _label(there), compare(accuracies_by_seed(own), accuracies_by_seed(there)), keys)
 
 
 def _matching(other: pd.DataFrame, match: Match) -> pd.DataFrame:
@@ -108,11 +108,6 @@ def _matching(other: pd.DataFrame, match: Match) -> pd.DataFrame:
     if (other["keep"] == 1).all():
         return there
     return there[(there["resource"] == match.resource) & (there["keep"] == match.keep)]
-
-
-def _accuracies(frame: pd.DataFrame) -> dict[int, float]:
-    done = _done(frame)
-    return {int(seed): 100 * float(top1) for seed, top1 in zip(done["seed"], done["top1"], strict=True)}
 
 
 def _done(frame: pd.DataFrame) -> pd.DataFrame:

@@ -75,6 +75,12 @@ def groups(frame: pd.DataFrame, columns: Sequence[str]) -> Iterator[tuple[tuple[
         yield values, group
 
 
+def accuracies_by_seed(jobs: pd.DataFrame) -> dict[int, float]:
+    """Return the top-1 accuracies in % of the finished jobs of a `job_frame`, by seed."""
+    done = jobs[jobs["status"] == "done"]
+    return {int(seed): 100 * float(top1) for seed, top1 in zip(done["seed"], done["top1"], strict=True)}
+
+
 def speed_up(timing: Timing) -> float | None:
     """Return the median ratio of dense to compact seconds over the interleaved pairs, or None without samples."""
     ratios = [dense / compact for dense, compact in zip(timing.dense, timing.compact, strict=False)]

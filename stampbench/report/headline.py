@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from stampbench.report.claims import JudgedClaim, Line
-from stampbench.report.frames import BUDGET, PLACE
+from stampbench.report.frames import BUDGET, PLACE, accuracies_by_seed
 from stampbench.report.sections import Section
 from stampbench.report.words import accuracy, network_label, share_in_words
 from stampbench.statistics import compare
@@ -69,7 +69,7 @@ def _lead(best: pd.Series, second: pd.Series | None, frame: pd.DataFrame) -> str
     """Return how far the best is ahead of the runner-up, seed by seed, and whether that may be chance."""
     if second is None:
         return ""
-    accuracies = [_by_seed(frame[frame["key"].isin(cell["keys"])]) for cell in (best, second)]
+    accuracies = [accuracies_by_seed(frame[frame["key"].isin(cell["keys"])]) for cell in (best, second)]
     found = compare(*accuracies)
     rival = f"the runner-up, {second['variant']} ({second['start']} weights)"
     if found.mean is None:
@@ -79,7 +79,3 @@ def _lead(best: pd.Series, second: pd.Series | None, frame: pd.DataFrame) -> str
         return f"It is {found.mean:+.2f} points from {rival}; {seeds} too few to tell that from chance."
     within = "within" if abs(found.mean) <= found.half_width else "beyond"
     return f"It is {found.mean:+.2f} ± {found.half_width:.2f} points from {rival} (n = {found.n}), {within} chance."
-
-
-def _by_seed(jobs: pd.DataFrame) -> dict[int, float]:
-    return {int(seed): 100 * float(top1) for seed, top1 in zip(jobs["seed"], jobs["top1"], strict=True)}

@@ -9,9 +9,8 @@ from stampbench.data.archives import ARCHIVES
 from stampbench.data.catalogue import CustomDataset, resolve
 from stampbench.errors import DataError
 from stampbench.job import ArtefactSpec, Job
-from stampbench.running import pretraining
 from stampbench.running.artefacts import Artefacts
-from stampbench.running.preparing import method_of
+from stampbench.running.preparing import method_of, specs_of
 
 
 def fetch_missing(
@@ -50,10 +49,9 @@ def _absent(jobs: Sequence[Job], custom: Mapping[str, CustomDataset], artefacts:
     names: dict[str, None] = {}
     specs: dict[str, ArtefactSpec] = {}
     for job in jobs:
-        method, start = method_of(job), pretraining.spec_of(job)
+        method = method_of(job)
         names |= dict.fromkeys((job.target, *method.datasets(method.options)))
-        needed = (*([start] if start else []), *method.artefacts(job))
-        specs |= {spec.digest: spec for spec in needed if spec.dataset}
+        specs |= {spec.digest: spec for spec in specs_of(job, method) if spec.dataset}
     wanted = dict.fromkeys((*names, *(spec.dataset for spec in specs.values())))
     # The user's own images lie nowhere else; the job that reads them says what is wrong with their path.
     lacking = {name for name in wanted if name not in custom and not packed.at_hand(name)}

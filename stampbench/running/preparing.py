@@ -67,9 +67,14 @@ def needed_artefacts(
     """
     if unserved(job, method, custom):
         return []
-    table, start = layer_times.spec_of(job, custom), pretraining.spec_of(job)
-    specs = [*([start] if start else []), *method.artefacts(job)]
-    return [*([table] if table else []), *(_with_data(spec, custom, artefacts) for spec in specs)]
+    table = layer_times.spec_of(job, custom)
+    return [*([table] if table else []), *(_with_data(spec, custom, artefacts) for spec in specs_of(job, method))]
+
+
+def specs_of(job: Job, method: Method) -> list[ArtefactSpec]:
+    """Return the specs of the start's weights, if they are trained, and of what the method asks for, without data."""
+    start = pretraining.spec_of(job)
+    return [*([start] if start else []), *method.artefacts(job)]
 
 
 def _with_data(spec: ArtefactSpec, custom: Mapping[str, CustomDataset], artefacts: Artefacts) -> ArtefactSpec:

@@ -23,7 +23,7 @@ from stampbench.pruning.cost import CostModel
 from stampbench.running import pretraining
 from stampbench.running.artefacts import Artefacts
 from stampbench.running.campaign import Campaign
-from stampbench.running.preparing import method_of
+from stampbench.running.preparing import method_of, specs_of
 from stampbench.running.progress import duration
 
 PRESET, SIZE, BATCH = "try", 32, 128
@@ -138,10 +138,7 @@ def _step_seconds(job: Job, classes: int) -> float:
 
 
 def _unmade(jobs: Sequence[Job], artefacts: Artefacts) -> list[ArtefactSpec]:
-    specs: dict[str, ArtefactSpec] = {}
-    for job in jobs:
-        start = pretraining.spec_of(job)
-        specs |= {spec.digest: spec for spec in (*([start] if start else []), *method_of(job).artefacts(job))}
+    specs = {spec.digest: spec for job in jobs for spec in specs_of(job, method_of(job))}
     return [spec for spec in specs.values() if artefacts.of_any_data(spec) is None]
 
 

@@ -19,7 +19,7 @@ from stampbench.report.render.marks import mark
 from stampbench.report.render.people import CORE
 from stampbench.report.sections import Section
 from stampbench.report.story import question
-from stampbench.report.tables.wins import wins_tables
+from stampbench.report.tables import wins
 from stampbench.report.words import network_label
 
 SUFFIX = ".html"
@@ -65,11 +65,11 @@ def document(sections: Sequence[Section], figures: Sequence[Sequence[Figure]]) -
                 "content": section,
                 "title": section.title.removeprefix(f"{title}: "),
                 "question": question(section.data) if section.data else "",
-                "stories": [shown for shown in _shown(section) if shown.is_story],
-                "tables": [shown for shown in _shown(section) if not shown.is_story],
+                "stories": [table for table in shown if table.is_story],
+                "tables": [table for table in shown if not table.is_story],
                 "pictures": [_picture(figure) for figure in drawn],
             }
-            for section, drawn in zip(sections, figures, strict=True)
+            for section, drawn, shown in zip(sections, figures, map(list, map(_shown, sections)), strict=True)
         ],
         pairs=_for_script({"rows": pairs}),
         pairs_known=bool(pairs),
@@ -98,7 +98,7 @@ def _shown(section: Section) -> Iterator[Shown]:
     """Yield the tables of a section; of wide ones about a target, all but the core is hidden at first."""
     data, places, stories = section.data, dict[str, tuple[str, str]](), set[str]()
     if data is not None:
-        stories = {table.name for table in wins_tables(data)}
+        stories = {wins.name_of(claim.subject, data.scope) for claim in data.claims}
         for target, network, width in data.cells[PLACE].drop_duplicates().itertuples(index=False):
             label = network_label(network, width)
             places[data.scope.name(target, label)] = (str(target), label)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import pandas as pd
 
 from stampbench.report.claims import BETTER, SAME, WORSE, JudgedClaim, verdict
-from stampbench.report.data import Data
-from stampbench.report.frames import PLACE, ROW, groups
+from stampbench.report.data import Data, Scope
+from stampbench.report.frames import PLACE, ROW, accuracies_by_seed, groups
 from stampbench.report.model import DASH, Column, Entry, Table
 from stampbench.report.tables.equal_time import limits_of
 from stampbench.report.words import resource_label
@@ -38,13 +38,18 @@ def _table(subject: str, data: Data) -> Table:
     ]
     scope = data.scope
     return Table(
-        name=scope.name("wins", subject),
+        name=name_of(subject, scope),
         caption=f"Where {subject} wins and loses ({scope.suite}, {scope.preset} preset): comparisons won / not decided "
         "/ lost, paired by seed, over targets, networks, budgets and schedules; won or lost if the Holm-corrected p is "
         f"below 0.05; a dash where fewer than three seeds are common; {scope.setting}.",
         columns=(Column("against", number=False), *(Column(what) for what in equal)),
         rows=tuple(rows),
     )
+
+
+def name_of(subject: str, scope: Scope) -> str:
+    """Return the name of the table of that subject."""
+    return scope.name("wins", subject)
 
 
 def _by_claims(claims: list[JudgedClaim]) -> Tally:
@@ -80,19 +85,14 @@ def _compared_within_seconds(subject: str, others: list[str], data: Data) -> Ite
             # Once both have ended their longest schedules, further limits would repeat the same comparison.
             for own, rival in dict.fromkeys(map(tuple, ended)):
                 if own and rival:
-                    yield other, compare(_accuracies(own, data.frame), _accuracies(rival, data.frame))
+                    jobs = (data.frame[data.frame["key"].isin(keys)] for keys in (own, rival))
+                    yield other, compare(*map(accuracies_by_seed, jobs))
 
 
 def _within(cells: pd.DataFrame, limit: float) -> tuple[str, ...]:
     """Return the keys of the longest schedule that ends within the limit, chosen by its length; () if none does."""
     ended = cells[cells["total_s"] <= limit].sort_values("epochs")
     return () if ended.empty else tuple(ended["keys"].iloc[-1])
-
-
-def _accuracies(keys: tuple[str, ...], frame: pd.DataFrame) -> Mapping[int, float]:
-    """Return the accuracies in % of these jobs by seed."""
-    jobs = frame[frame["key"].isin(keys)]
-    return {int(seed): 100 * float(top1) for seed, top1 in zip(jobs["seed"], jobs["top1"], strict=True)}
 
 
 def _entry(counts: Counter[str]) -> Entry:
