@@ -238,6 +238,19 @@ def test_plan_counts_what_is_done_missing_failed_and_stale(stampbench, project):
     assert "stale, made by version 1: magnitude" in out
 
 
+def test_plan_says_that_records_are_in_the_other_precision(stampbench, project, monkeypatch):
+    """Someone whose machine has no bf16 would otherwise think that nothing was ever run."""
+    monkeypatch.setattr(hardware, "preferred_precision", lambda cuda: "bf16")
+    store, jobs = Store(project / "results"), cli_jobs()
+    for job in jobs[:5]:
+        store.put(factories.record(job))
+    _, here, _ = stampbench("plan", "toy")
+    monkeypatch.setattr(hardware, "preferred_precision", lambda cuda: "fp32")
+    _, there, _ = stampbench("plan", "toy")
+    assert "5 jobs done" in here and "leaves the precision open" not in here
+    assert "0 jobs done" in there and "this machine chooses fp32; 5 of these jobs have records in bf16" in there
+
+
 def cli_jobs():
     from stampbench.running.campaign import Campaign
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from stampbench import registry
 from stampbench import suite as suites
 from stampbench.errors import DataError, SuiteError
-from stampbench.job import Job, Start
+from stampbench.job import Job, Precision, Start
 from stampbench.measure import hardware
 from stampbench.record import Record
 from stampbench.registry import suggestion
@@ -94,6 +94,7 @@ class Campaign:
                 f"this machine has {here}, so preset {self.preset} was chosen; choose another with --preset "
                 f"{'|'.join(others)}"
             )
+        lines += self._of_other_precision()
         fresh = sorted({job.method for job in jobs if job.protocol.head_steps == 0 and _reads_through_a_head(job)})
         if fresh:
             lines.append(
@@ -101,6 +102,20 @@ class Campaign:
                 "head_steps is 0; set it in the protocol, to 8 as in the suite `starts`, or take them as they are"
             )
         return "\n".join(lines)
+
+    def _of_other_precision(self) -> list[str]:
+        """Return a line if jobs are missing here, and have records in the precision that this machine does not choose."""
+        here = hardware.preferred_precision(self.cuda)
+        other: Precision = "fp32" if here == "bf16" else "bf16"
+        keys = {job.key for job in self.jobs}
+        elsewhere = [job for job in self.suite.jobs(self.preset, other) if job.key not in keys]
+        count = len(self.store.of(elsewhere))
+        if not count or len(self.store.of(self.jobs)) == len(self.jobs):
+            return []
+        return [
+            f"the preset leaves the precision open, and this machine chooses {here}; {count} of these jobs have records in "
+            f"{other}, which `report` shows too"
+        ]
 
     def outcomes(self, jobs: Sequence[Job]) -> tuple[list[str], list[list[object]]]:
         """Return headings, and a row for each job: what it is, its record's status and reason, and what came out."""
