@@ -178,7 +178,7 @@ def prepare(session: nox.Session) -> None:
         return
     if not PYTHON.exists():
         session.run(sys.executable, "-m", "venv", str(ENVIRONMENT), external=True)
-    # Python compiles what it imports; compiling all of torch's files beforehand takes longer than the demo's first jobs.
+    # Python compiles what it imports; to compile all of torch beforehand would take longer than the first jobs.
     install = ["-m", "pip", "install", "--quiet", "--no-compile", "-c", "constraints.txt", "-e", ".[dev]"]
     session.run(str(PYTHON), *install, external=True)
     STAMP.write_text(digest)

@@ -104,7 +104,7 @@ class Campaign:
         return "\n".join(lines)
 
     def _of_other_precision(self) -> list[str]:
-        """Return a line if jobs are missing here, and have records in the precision that this machine does not choose."""
+        """Return a line if jobs are missing, and have records in the precision that this machine does not choose."""
         here = hardware.preferred_precision(self.cuda)
         other: Precision = "fp32" if here == "bf16" else "bf16"
         keys = {job.key for job in self.jobs}
@@ -113,8 +113,8 @@ class Campaign:
         if not count or len(self.store.of(self.jobs)) == len(self.jobs):
             return []
         return [
-            f"the preset leaves the precision open, and this machine chooses {here}; {count} of these jobs have records in "
-            f"{other}, which `report` shows too"
+            f"the preset leaves the precision open, and this machine chooses {here}; {count} of these jobs have "
+            f"records in {other}, which `report` shows too"
         ]
 
     def outcomes(self, jobs: Sequence[Job]) -> tuple[list[str], list[list[object]]]:
