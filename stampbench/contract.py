@@ -158,6 +158,10 @@ class Context(Protocol):
         """The checkpoint in which `prepare` may save its state, and finds the state that a killed run saved."""
         ...
 
+    def progress(self, done: int, total: int) -> None:
+        """Report that a long `prepare` has done so many of its steps, as often as it likes; a display may show it."""
+        ...
+
     def now(self) -> float:
         """Return the seconds on the clock, read once the device has done all that was asked of it."""
         ...

@@ -152,7 +152,10 @@ def train_pruning_net(spec: ArtefactSpec, task: Task, context: Context) -> Artef
     loader = context.loader(task, spec.settings["batch_size"], "pruning-net")
     trainer = Trainer(network, loader, Recipe.of_spec(spec))
     start = context.now()
-    losses = [trainer.epoch() for _ in range(spec.recipe["epochs"])]
+    losses = list[float]()
+    for epoch in range(spec.recipe["epochs"]):
+        losses.append(trainer.epoch())
+        context.progress(epoch + 1, spec.recipe["epochs"])
     seconds = context.now() - start
     notes = {"train_loss": losses, "network": spec.network, "width": spec.width}
     return Artefact(pruning_net.state_dict(), seconds, notes)

@@ -122,6 +122,7 @@ def meta_train(
         start -= run.restore(saved)
     while run.steps < options.meta_steps:
         run.step()
+        context.progress(run.steps, options.meta_steps)
         if run.steps % CHECKPOINT_EVERY == 0:
             context.checkpoint.save(run.state(context.now() - start))
     recalibrate(run.shared, task, context)

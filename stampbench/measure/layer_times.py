@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -47,12 +47,14 @@ def measure_layers(
     timing: str,
     precision: str,
     device: torch.device,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[LayerTable, dict[str, Any]]:
     """Return the table of the network's layers for that timing of `Speed` ("train_step" or "latency"), and notes.
 
     `network` is dense; its weights are not read. Every one of points² networks is visited in `ROUNDS` rounds, in random
     order. Seconds are divided by those of the yardstick right before them and multiplied by its median, so that a busy
-    machine does not bend the table. `WHOLE` random networks then calibrate it.
+    machine does not bend the table. `WHOLE` random networks then calibrate it. `progress` is told how many of the
+    networks, of how many, are measured.
     """
     head = network.get_submodule("head")
     assert isinstance(head, nn.Linear)
@@ -68,15 +70,17 @@ def measure_layers(
     def network_of(widths: Mapping[str, int]) -> nn.Module:
         return network_at(name, head.out_features, widths, device)
 
-    for index in order:
+    for measured, index in enumerate(order):
+        progress(measured, len(order) + WHOLE)
         visit = visits[index % len(visits)]
         module = network_of({group: points[position(visit, steps[group])] for group, points in grid.items()})
         before = median(yardstick(device))
         found[visit] += [(before, seconds) for seconds in timed_blocks(module, images, timing, precision)]
     table = _table(found, grid, sides, steps)
     dense = step_of(timing, network_of(cost.widths), images, precision)
-    whole = []
+    whole: list[tuple[Mapping[str, int], list[list[float]]]] = []
     for widths in random_widths(cost.widths, round_to, WHOLE, random.Random(0)):
+        progress(len(order) + len(whole), len(order) + WHOLE)
         small = step_of(timing, network_of(widths), images, precision)
         whole.append((widths, alternated([dense, small], 2, WHOLE_STEPS, device)))
     return calibrated(table, cost, whole), _notes(found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -21,6 +22,10 @@ from stampbench.running.checkpoint import Checkpoint
 from stampbench.running.workplace import Workplace
 
 
+def unseen(done: int, total: int) -> None:
+    """Show no steps."""
+
+
 @dataclass(frozen=True)
 class JobContext:
     """The `Context` of one job: streams keyed by its target and seed, and its clock."""
@@ -34,6 +39,7 @@ class JobContext:
     resource: Resource
     clock: PhaseClock
     checkpoint: Checkpoint
+    show: Callable[[int, int], None] = unseen
 
     def generator(self, purpose: str) -> torch.Generator:
         """Return a stream for methods alone: none of its purposes can meet one of the harness."""
@@ -46,6 +52,10 @@ class JobContext:
     def plan_by_scores(self, method: SaliencyMethod, network: nn.Module, task: Task, budget: Budget) -> Plan:
         """Keep what the method scores highest and the budget holds."""
         return plan_by_scores(method, network, task, budget, self)
+
+    def progress(self, done: int, total: int) -> None:
+        """Show how many steps of a long preparation are done."""
+        self.show(done, total)
 
     def now(self) -> float:
         """Return the seconds on the clock, read once the device has done all that was asked of it."""

@@ -6,7 +6,7 @@ Listing jobs needs no torch and measures nothing; a table is measured when the f
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -53,8 +53,8 @@ def spec_of(job: Job, custom: Mapping[str, CustomDataset]) -> ArtefactSpec | Non
     return spec
 
 
-def make(spec: ArtefactSpec, device: torch.device) -> Artefact:
-    """Measure the table of a spec on the device, which must be idle."""
+def make(spec: ArtefactSpec, device: torch.device, progress: Callable[[int, int], None]) -> Artefact:
+    """Measure the table of a spec on the device, which must be idle; `progress` is told the steps done, and all."""
     from stampbench.measure.layer_times import measure_layers
     from stampbench.networks.check import checked
 
@@ -62,7 +62,7 @@ def make(spec: ArtefactSpec, device: torch.device) -> Artefact:
     network, groups = checked(spec.network, spec.width, recipe["input_size"])
     begun = time.perf_counter()
     what = (recipe["input_size"], recipe["round_to"], recipe["timing"], recipe["precision"])
-    table, notes = measure_layers(spec.network, network, groups, *what, device)
+    table, notes = measure_layers(spec.network, network, groups, *what, device, progress)
     return Artefact(table.tensors, time.perf_counter() - begun, notes)
 
 

@@ -120,7 +120,7 @@ def _made(
                 f"budgets of {job.budget.resource} rest on measured layers, and executor {workplace.executor!r} shares "
                 "its machines; run one of these jobs with --executor in-process first, or all of them"
             )
-        return layer_times.make(spec, workplace.device)
+        return layer_times.make(spec, workplace.device, workplace.pace(label))
     values, dataset = spec.settings, catalogue.resolve(spec.dataset, workplace.custom)
     # A job draws its target's split by its artefact seed, so nothing here has seen its validation images.
     task, _ = make_task(
@@ -136,5 +136,5 @@ def _made(
         return pretraining.pretrain(spec, task, dataset, workplace.device, report)
     clock, table = PhaseClock(workplace.device), artefacts.get(layer_times.KIND)
     context = context_of(job, dataset, spec.seed, clock, workplace, spec.digest, table)
-    context = replace(context, precision=values["precision"])
+    context = replace(context, precision=values["precision"], show=workplace.pace(label))
     return method.prepare(spec, task, artefacts, context)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import math
 import sys
 import time
 from abc import abstractmethod
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Protocol, Self, TextIO
@@ -20,6 +22,8 @@ from stampbench.record import Record
 
 # Characters of a bar.
 BAR = 12
+# Seconds between two lines about the steps of one artefact.
+SHOWN_EVERY = 20.0
 _LOG = logging.getLogger("stampbench")
 
 
@@ -44,6 +48,10 @@ class Observer(Protocol):
 
     def epoch(self, label: str, epoch: int, epochs: int, loss: float, accuracy: float) -> None:
         """Report that epoch `epoch` of `epochs`, counted from 1, is over; `accuracy` is on validation."""
+        ...
+
+    def steps(self, label: str, done: int, total: int, seconds_left: float | None) -> None:
+        """Report that the making of an artefact has done so many of its steps, and takes about so long yet."""
         ...
 
     def job_finished(self, record: Record) -> None:
@@ -82,6 +90,9 @@ class SilentProgress(AbstractContextManager["SilentProgress"]):
     def epoch(self, label: str, epoch: int, epochs: int, loss: float, accuracy: float) -> None:
         """See `Observer`."""
 
+    def steps(self, label: str, done: int, total: int, seconds_left: float | None) -> None:
+        """See `Observer`."""
+
     def job_finished(self, record: Record) -> None:
         """See `Observer`."""
 
@@ -115,6 +126,10 @@ class Forwarding:
     def epoch(self, label: str, epoch: int, epochs: int, loss: float, accuracy: float) -> None:
         """See `Observer`."""
         self.send("epoch", label, epoch, epochs, loss, accuracy)
+
+    def steps(self, label: str, done: int, total: int, seconds_left: float | None) -> None:
+        """See `Observer`."""
+        self.send("steps", label, done, total, seconds_left)
 
     def job_finished(self, record: Record) -> None:
         """See `Observer`."""
@@ -165,6 +180,11 @@ class PlainProgress(SilentProgress):
     def epoch(self, label: str, epoch: int, epochs: int, loss: float, accuracy: float) -> None:
         """See `Observer`."""
         self.note(f"  {label}: {epoch_line(epoch, epochs, loss, accuracy)}")
+
+    def steps(self, label: str, done: int, total: int, seconds_left: float | None) -> None:
+        """See `Observer`."""
+        left = "" if seconds_left is None else f", about {duration(seconds_left)} left"
+        self.note(f"  {label}: step {done:,} of {total:,}{left}")
 
     def job_finished(self, record: Record) -> None:
         """See `Observer`."""
@@ -233,6 +253,12 @@ class TerminalProgress(SilentProgress):
         self._bars.update(self._running[label], total=epochs, completed=epoch, detail=detail)
         self._bars.update(self._jobs, detail=str(self._left))
 
+    def steps(self, label: str, done: int, total: int, seconds_left: float | None) -> None:
+        """See `Observer`."""
+        detail = "" if seconds_left is None else f"about {duration(seconds_left)} left"
+        self.artefact_started(label)
+        self._bars.update(self._running[f"making {label}"], total=total, completed=done, detail=detail)
+
     def job_finished(self, record: Record) -> None:
         """See `Observer`."""
         self._end(record.job.label)
@@ -251,6 +277,26 @@ class TerminalProgress(SilentProgress):
     def _end(self, label: str) -> None:
         if label in self._running:
             self._bars.remove_task(self._running.pop(label))
+
+
+class Pace:
+    """The pace of something made in steps, shown every so often."""
+
+    def __init__(self, show: Callable[[int, int, float | None], None]) -> None:
+        """Call `show` with the steps done, those in all, and the seconds left, None before there is a pace."""
+        self._show, self._first, self._began, self._shown = show, 0, 0.0, -math.inf
+
+    def __call__(self, done: int, total: int) -> None:
+        """Show the step, unless one was shown less than `SHOWN_EVERY` seconds ago."""
+        now = time.monotonic()
+        if math.isinf(self._shown):
+            # A resumed preparation does not begin at its first step.
+            self._first, self._began = done, now
+        if now - self._shown < SHOWN_EVERY:
+            return
+        self._shown = now
+        taken = done - self._first
+        self._show(done, total, (now - self._began) / taken * (total - done) if taken else None)
 
 
 class TimeLeft:

@@ -11,7 +11,7 @@ import torch
 from stampbench.data.catalogue import CustomDataset
 from stampbench.record import Speed
 from stampbench.running.artefacts import Artefacts
-from stampbench.running.progress import Observer, Unfailing
+from stampbench.running.progress import Observer, Pace, Unfailing
 
 
 class Speeds(Protocol):
@@ -71,3 +71,7 @@ class Workplace:
     def reporter(self, label: str, epochs: int) -> Callable[[int, float, float], None]:
         """Return a function that reports an epoch, its loss and its accuracy on validation under that label."""
         return lambda epoch, loss, top1: self.observer.epoch(label, epoch, epochs, loss, top1)
+
+    def pace(self, label: str) -> Pace:
+        """Return a function that reports how many steps of an artefact's making are done, and the time left."""
+        return Pace(lambda done, total, left: self.observer.steps(label, done, total, left))

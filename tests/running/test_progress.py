@@ -39,6 +39,31 @@ def test_lines_tell_every_epoch_and_every_job():
     assert lines[-1] == "one [more] thing"
 
 
+def test_the_steps_of_an_artefact_tell_the_time_left(monkeypatch):
+    """A meta-training that a run resumed at step 600 of 3,000, at two steps a second, a line every 20 seconds."""
+    clock, stream = [1000.0], io.StringIO()
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+    observer = progress.PlainProgress(stream)
+    pace = progress.Pace(lambda *steps: observer.steps("meta-trained", *steps))
+    for step in range(600, 3001):
+        pace(step, 3000)
+        clock[0] += 0.5
+    lines = stream.getvalue().splitlines()
+    assert lines[0] == "  meta-trained: step 600 of 3,000"
+    assert lines[1] == "  meta-trained: step 640 of 3,000, about 20 min left"
+    assert lines[-1] == "  meta-trained: step 3,000 of 3,000, about 0 s left"
+    assert len(lines) == 1 + 2400 / 40
+
+
+def test_bars_show_the_steps_of_an_artefact():
+    stream = Terminal()
+    console = Console(file=stream, width=200, force_terminal=True, color_system=None)
+    with progress.TerminalProgress(console) as observer:
+        observer.artefact_started("meta-trained")
+        observer.steps("meta-trained", 600, 3000, 1200.0)
+    assert re.search(r"making meta-trained +\S+ +600/3000 .* about 20 min left", stream.getvalue())
+
+
 def test_lines_are_flushed_as_they_come():
     class Stream(io.StringIO):
         flushed = 0
