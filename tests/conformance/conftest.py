@@ -46,6 +46,9 @@ class ToyContext:
     def plan_by_scores(self, method: SaliencyMethod, network: nn.Module, task: Task, budget: Budget) -> Plan:
         return plan_by_scores(method, network, task, budget, self)
 
+    def progress(self, done: int, total: int) -> None:
+        """Show no steps."""
+
     def now(self) -> float:
         return time.perf_counter()
 
