@@ -60,7 +60,8 @@ def run_of(stream: random.Random, jobs: Iterable[Job], loss: float = 0.0, slower
     fingerprint = f"{stream.getrandbits(64):016x}"
     records = []
     for index, job in enumerate(jobs):
-        top1 = min(1.0, 0.5 + 0.02 * (index // 2) + stream.gauss(0, DEVIATION / 100) - loss / 100)
+        top1 = 0.5 + 0.02 * (index // 2) + stream.gauss(0, DEVIATION / 100) - loss / 100
+        top1 = min(max(top1, 0.0), 1.0)
         seconds = factories.seconds(train=30 * slower * (1 + stream.gauss(0, NOISE)))
         yardstick = [0.01 * (1 + stream.gauss(0, NOISE)) for _ in range(10)]
         provenance = factories.provenance(fingerprint=fingerprint)
