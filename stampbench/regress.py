@@ -104,7 +104,10 @@ def _exact(old: Record, new: Record) -> Iterator[Finding]:
 
 
 def _accuracy(pairs: Iterable[Pair]) -> Iterator[Finding]:
-    """Test all cells together, then each alone with its share of the error rate; the variance is pooled over all."""
+    """Test all cells together, then each alone with its share of the error rate; the variance is pooled over all.
+
+    A cell that is noisier than the rest is tested by its own variance, as the pooled one would make an alarm of noise.
+    """
     cells: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for old, new in pairs:
         if old.accuracy and new.accuracy:
@@ -117,7 +120,8 @@ def _accuracy(pairs: Iterable[Pair]) -> Iterator[Finding]:
     for index, (where, (old_cells, new_cells)) in enumerate(
         zip(("all cells together", *cells), [(before, now), *alone], strict=True)
     ):
-        change, p = loss_beyond(MARGIN, old_cells, new_cells, variance, freedom)
+        own, _ = pooled_variance([*old_cells, *new_cells])
+        change, p = loss_beyond(MARGIN, old_cells, new_cells, max(variance, own), freedom)
         alpha = ALPHA if index == 0 else ALPHA / len(cells)
         was, is_now = (fmean(fmean(cell) for cell in side) for side in (old_cells, new_cells))
         words = f"{is_now:.2f} ({change:+.2f}, p {p:.2g})"
