@@ -105,12 +105,12 @@ class Campaign:
 
     def _of_other_precision(self) -> list[str]:
         """Return a line if jobs are missing, and have records in the precision that this machine does not choose."""
+        is_open = self.suite.preset(self.preset).protocol.precision == "auto"
+        if not is_open or len(self.store.of(self.jobs)) == len(self.jobs):
+            return []
         here = hardware.preferred_precision(self.cuda)
         other: Precision = "fp32" if here == "bf16" else "bf16"
-        keys = {job.key for job in self.jobs}
-        elsewhere = [job for job in self.suite.jobs(self.preset, other) if job.key not in keys]
-        count = len(self.store.of(elsewhere))
-        if not count or len(self.store.of(self.jobs)) == len(self.jobs):
+        if not (count := len(self.store.of(self.suite.jobs(self.preset, other)))):
             return []
         return [
             f"the preset leaves the precision open, and this machine chooses {here}; {count} of these jobs have "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import sys
 import time
 from abc import abstractmethod
@@ -284,19 +283,19 @@ class Pace:
 
     def __init__(self, show: Callable[[int, int, float | None], None]) -> None:
         """Call `show` with the steps done, those in all, and the seconds left, None before there is a pace."""
-        self._show, self._first, self._began, self._shown = show, 0, 0.0, -math.inf
+        self._show, self._shown = show, 0.0
+        self._left: TimeLeft | None = None
 
     def __call__(self, done: int, total: int) -> None:
         """Show the step, unless one was shown less than `SHOWN_EVERY` seconds ago."""
         now = time.monotonic()
-        if math.isinf(self._shown):
+        if self._left is None:
             # A resumed preparation does not begin at its first step.
-            self._first, self._began = done, now
-        if now - self._shown < SHOWN_EVERY:
+            self._left = TimeLeft(total, done)
+        elif now - self._shown < SHOWN_EVERY:
             return
-        self._shown = now
-        taken = done - self._first
-        self._show(done, total, (now - self._began) / taken * (total - done) if taken else None)
+        self._shown, self._left.done = now, done
+        self._show(done, total, self._left.seconds)
 
 
 class TimeLeft:
