@@ -6,7 +6,7 @@ import copy
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -227,7 +227,7 @@ class MetaTraining:
         return loss
 
     def _under_generated_masks(self, batches: Sequence[Batch], episode: Episode, stream: torch.Generator) -> Tensor:
-        shape = self._priced(stream)
+        shape, episode = self._priced(episode, stream)
         logits = self.generator(self._view(batches[0]), episode.keep, shape.price_shares)
         noisy = logistic_noise(logits.sum(), self._noise, stream)
         gates = shape.gates(noisy, episode.keep)
@@ -239,17 +239,21 @@ class MetaTraining:
             loss.backward()  # type: ignore[no-untyped-call]
         return loss
 
-    def _priced(self, stream: torch.Generator) -> Shape:
-        """Return the shape under the resource of an episode: MACs or, if resources are drawn, one of three kinds."""
+    def _priced(self, episode: Episode, stream: torch.Generator) -> tuple[Shape, Episode]:
+        """Return the shape under the resource of an episode, MACs or, if resources are drawn, one of three kinds.
+
+        The least share of a device's time is large, so the episode's budget then becomes one above it.
+        """
         if self.options.prices == "macs":
-            return self.shape
+            return self.shape, episode
         kind = int(torch.randint(4, (), generator=stream))
         if kind == 0:
-            return self.shape
-        pricing: Pricing = self._cost.params_form if kind == 1 else made_up_pricing(self._cost, stream)
-        if kind == 2 and self.options.prices == "with-time":
-            pricing = self.context.resource.pricing(self._cost)
-        return Shape.priced(self.shape.groups, pricing, self.context.device, self.context.floor)
+            return self.shape, episode
+        timed = kind == 2 and self.options.prices == "with-time"
+        drawn: Pricing = self._cost.params_form if kind == 1 else made_up_pricing(self._cost, stream)
+        pricing = self.context.resource.pricing(self._cost) if timed else drawn
+        shape = Shape.priced(self.shape.groups, pricing, self.context.device, self.context.floor)
+        return shape, replace(episode, keep=shape.least + (1 - shape.least) * episode.keep) if timed else episode
 
     @torch.no_grad()
     def _width_gradient(

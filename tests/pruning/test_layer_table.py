@@ -1,5 +1,7 @@
 """Predicted time against closed forms: a table that is filled from a bilinear function returns that function."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -84,6 +86,30 @@ def test_narrow_groups_may_have_points_twice(pricing):
     )
     for a in range(1, 5):
         assert narrow.cost({"a": a, "b": 9}) == round(exact(a, 9) * 1e9)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_price_is_negative_and_no_time_is_not_even_below_the_least_width_that_was_measured(pricing, seed):
+    """A bilinear function that is continued below its points may fall as a width grows, in noise as in kernels."""
+    stream = torch.Generator().manual_seed(seed)
+    noisy = never_falling(torch.rand(3, 7, 7, generator=stream, dtype=torch.float64))
+    grid = torch.tensor([[8, 8, 8, 8, 16, 16, 16], [16, 24, 24, 32, 32, 40, 40]])
+    relaxed = TablePricing(replace(pricing.table, grid=grid, seconds=noisy), pricing.params, "ns").relaxed()
+    dense = torch.tensor([16.0, 40.0]).double()
+    for _ in range(50):
+        widths = dense * torch.rand(2, generator=stream, dtype=torch.float64) ** 3
+        more = widths + (dense - widths) * torch.rand(2, generator=stream, dtype=torch.float64)
+        assert (relaxed.prices(widths) >= 0).all()
+        assert 0 <= relaxed.cost(widths) <= relaxed.cost(more)
+
+
+def test_below_the_least_width_the_line_through_the_two_least_goes_on_until_it_meets_zero(pricing):
+    relaxed = pricing.relaxed()
+    for a, b in ((0.25, 30.0), (0.0, 30.0), (12.0, 0.5)):
+        assert float(relaxed.cost(torch.tensor([a, b]).double())) == pytest.approx(exact(a, b) * 1e9)
+    steep = replace(pricing.table, seconds=(pricing.table.seconds - 6e-6).clamp_min(0))
+    kept = TablePricing(steep, pricing.params, "ns").relaxed()
+    assert float(kept.cost(torch.zeros(2).double())) == pytest.approx(float(steep.rest[0]) * 1e9)
 
 
 def test_the_nearest_table_that_never_falls_keeps_one_that_does_not_and_evens_out_noise():

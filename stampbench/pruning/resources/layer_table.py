@@ -92,9 +92,9 @@ class TablePricing:
 
 @dataclass(frozen=True)
 class RelaxedTable:
-    """The prediction over tensors: bilinear between the points of the table, and beyond them.
+    """The prediction over tensors: bilinear between the points of the table, of which width 0 is the first.
 
-    A last group of width 0, whose points are 0, 1, 2, …, stands for the sides that are fixed.
+    A last group of width 0, whose points are 0, 0, 1, 2, …, stands for the sides that are fixed.
     """
 
     grid: Tensor
@@ -111,11 +111,13 @@ class RelaxedTable:
 
         groups, points = table.grid.shape
         grid = torch.cat([table.grid, torch.arange(points)[None]]).double()
+        reads, writes = (torch.where(side == FIXED, groups, side) for side in (table.reads, table.writes))
+        seconds = _from_zero(_from_zero(table.seconds, grid[reads]).mT, grid[writes]).mT
         return cls(
-            grid=grid.to(device),
-            reads=torch.where(table.reads == FIXED, groups, table.reads).to(device),
-            writes=torch.where(table.writes == FIXED, groups, table.writes).to(device),
-            nanoseconds=(table.seconds * NANOSECONDS).to(device),
+            grid=torch.cat([torch.zeros(groups + 1, 1), grid], dim=1).to(device),
+            reads=reads.to(device),
+            writes=writes.to(device),
+            nanoseconds=(never_falling(seconds) * NANOSECONDS).to(device),
             rest=(table.rest * NANOSECONDS).to(device),
             params=params,
         )
@@ -165,3 +167,19 @@ class RelaxedTable:
             for row in (reads, reads + 1)
         )
         return lower, upper
+
+
+def _from_zero(seconds: Tensor, widths: Tensor) -> Tensor:
+    """Return seconds (blocks, points, other points) with those of width 0 before them, (blocks, 1 + points, …).
+
+    They lie on the line through the two least of the widths (blocks, points), but never below 0 or above the least
+    width's. Relaxed masks reach widths that nothing was measured at, and a price must not be negative there.
+    """
+    import torch
+
+    least = widths[:, 0]
+    second = (widths > least[:, None]).int().argmax(1)
+    block = torch.arange(len(widths))
+    slope = (seconds[block, second] - seconds[:, 0]) / (widths[block, second] - least).clamp_min(1)[:, None]
+    none = (seconds[:, 0] - slope * least[:, None]).clamp_min(0).minimum(seconds[:, 0])
+    return torch.cat([none[:, None], seconds], dim=1)

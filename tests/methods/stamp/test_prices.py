@@ -1,6 +1,7 @@
 """Prices that the generator reads, and made-up ones, against closed forms."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,9 +14,11 @@ from stampbench.methods.stamp.set_statistics import view_set
 from stampbench.networks.check import checked
 from stampbench.pruning.cost import CostModel
 from stampbench.pruning.resources.polynomial import Polynomial
+from stampbench.pruning.resources.time import TrainingTime
 from tests.conformance.conftest import ToyContext, toy_task
 from tests.fixtures import factories
 from tests.fixtures.strategies import lively
+from tests.fixtures.tables import made_up_table
 
 WIDTHS = {"a": 10, "b": 20}
 
@@ -84,15 +87,47 @@ def test_a_priced_generator_reads_the_prices_and_another_does_not():
         assert torch.equal(first, second) != priced
 
 
-@pytest.mark.parametrize("prices", ["drawn", "with-time"])
-def test_episodes_draw_their_resource_and_a_step_moves_the_generator(prices):
-    options = Stamp.Options(meta_steps=4, prices=prices)
-    run = MetaTraining(lively("vgg19"), toy_task(classes=10, count=400), options, ToyContext())
-    labels = [run._priced(torch.Generator().manual_seed(seed)).pricing.label for seed in range(40)]
-    assert {"MACs", "parameters", "made-up units"} == set(labels)
+@pytest.fixture(params=["drawn", "with-time"])
+def run(request, cost):
+    options = Stamp.Options(meta_steps=4, prices=request.param)
+    network = lively("vgg19")
+    _, groups = checked("vgg19", 0.125, 16)
+    table = made_up_table(CostModel.of(network, groups, 16), round_to=8)
+    context = replace(ToyContext(), resource=TrainingTime(table.tensors))
+    return MetaTraining(network, toy_task(classes=10, count=400), options, context)
+
+
+@pytest.fixture
+def episode(run):
+    return run.episodes.draw(256, torch.Generator().manual_seed(0))
+
+
+def drawn_of(run, episode):
+    """The shapes and episodes of 40 draws of a resource, by what the resource counts."""
+    pairs = [run._priced(episode, torch.Generator().manual_seed(seed)) for seed in range(40)]
+    return {shape.pricing.label: (shape, priced) for shape, priced in pairs}
+
+
+def test_episodes_draw_their_resource_and_a_step_moves_the_generator(run, episode):
+    timed = {"ns of training time"} if run.options.prices == "with-time" else set()
+    assert {"MACs", "parameters", "made-up units"} | timed == set(drawn_of(run, episode))
     before = [parameter.clone() for parameter in run.generator.parameters()]
     run.step()
     assert any(not torch.equal(a, b) for a, b in zip(before, run.generator.parameters(), strict=True))
+
+
+def test_a_budget_that_is_drawn_leaves_something_to_choose_and_the_gradient_is_finite(run, episode):
+    for keep in (1 / 32, 0.2, 1.0):
+        for label, (shape, priced) in drawn_of(run, replace(episode, keep=keep)).items():
+            if "time" in label:
+                assert shape.least < priced.keep <= 1
+            for budget in (priced.keep, 1e-9):
+                stream = torch.Generator().manual_seed(1)
+                logits = {g.name: torch.randn(g.width, generator=stream, requires_grad=True) for g in shape.groups}
+                gates = shape.gates(logits, budget)
+                sum((gate * torch.randn(gate.shape, generator=stream)).sum() for gate in gates.values()).backward()
+                assert all(logit.grad.isfinite().all() for logit in logits.values())
+
 
 
 def test_only_a_generator_that_was_trained_with_time_depends_on_the_jobs_budget():
