@@ -32,10 +32,12 @@ from stampbench.pruning.resources.layer_table import FIXED, NANOSECONDS, LayerTa
 SHARES = (0.05, 0.12, 0.25, 0.4, 0.58, 0.78, 1.0)
 POINTS = len(SHARES)
 ROUNDS, SAMPLES = 3, 2
-# The networks that calibrate a table, and the steps of each, which take turns with the dense network's.
-WHOLE, WHOLE_STEPS = 24, 7
+# The networks that calibrate a table, how many take turns with the dense one at a time, and the steps of each.
+WHOLE, TOGETHER, WHOLE_STEPS = 24, 4, 7
 VECTOR = 8
 Visit = tuple[int, int]
+# A network's widths, with the seconds of the dense network's steps and of its own.
+Whole = tuple[Mapping[str, int], tuple[Sequence[float], Sequence[float]]]
 
 
 def measure_layers(
@@ -77,13 +79,33 @@ def measure_layers(
         before = median(yardstick(device))
         found[visit] += [(before, seconds) for seconds in timed_blocks(module, images, timing, precision)]
     table = _table(found, grid, sides, steps)
-    dense = step_of(timing, network_of(cost.widths), images, precision)
-    whole: list[tuple[Mapping[str, int], list[list[float]]]] = []
-    for widths in random_widths(cost.widths, round_to, WHOLE, random.Random(0)):
+
+    def step_at(widths: Mapping[str, int]) -> Callable[[], None]:
+        return step_of(timing, network_of(widths), images, precision)
+
+    drawn = list(random_widths(cost.widths, round_to, WHOLE, random.Random(0)))
+    whole = list[Whole]()
+    for pair in whole_networks(step_at, cost.widths, drawn, device):
         progress(len(order) + len(whole), len(order) + WHOLE)
-        small = step_of(timing, network_of(widths), images, precision)
-        whole.append((widths, alternated([dense, small], 2, WHOLE_STEPS, device)))
+        whole.append(pair)
     return calibrated(table, cost, whole), _notes(found)
+
+
+def whole_networks(
+    step_at: Callable[[Mapping[str, int]], Callable[[], None]],
+    dense: Mapping[str, int],
+    drawn: Sequence[Mapping[str, int]],
+    device: torch.device,
+) -> Iterator[Whole]:
+    """Yield widths, with the seconds of the dense network's steps and of theirs, which take turns.
+
+    `step_at` makes the step of a network of given widths.
+    """
+    first = step_at(dense)
+    for begin in range(0, len(drawn), TOGETHER):
+        some = drawn[begin : begin + TOGETHER]
+        whole, *small = alternated([first, *map(step_at, some)], 2, WHOLE_STEPS, device)
+        yield from ((widths, (whole, taken)) for widths, taken in zip(some, small, strict=True))
 
 
 def points_of(width: int, round_to: int) -> list[int]:
@@ -239,14 +261,12 @@ def _table(
     return LayerTable(torch.tensor(list(grid.values())), reads, writes, never_falling(sums / counts), none)
 
 
-def calibrated(
-    table: LayerTable, cost: CostModel, whole: Sequence[tuple[Mapping[str, int], Sequence[Sequence[float]]]]
-) -> LayerTable:
+def calibrated(table: LayerTable, cost: CostModel, whole: Sequence[Whole]) -> LayerTable:
     """Return the table with its blocks scaled, and with seconds outside them, so that it predicts whole steps.
 
-    `whole` holds widths with the seconds of the dense network's steps and of theirs, in turn. Their share of the dense
-    step is fitted by a constant, the sum of the blocks and the parameters, none with a negative factor, by least
-    squares of relative errors. The dense network itself weighs as much as all others, as every share is one of it.
+    The share of the dense step that whole networks take is fitted by a constant, the sum of the blocks and the
+    parameters, none with a negative factor, by least squares of relative errors. The
+    dense network itself weighs as much as all others, as every share is one of it.
     """
     pricing = TablePricing(table, cost.params_form, "")
     usual = median(seconds for _, (dense, _) in whole for seconds in dense)

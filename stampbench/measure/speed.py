@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from statistics import median
+from statistics import mean, median, pstdev
 
 import torch
 from torch import nn
@@ -20,20 +21,32 @@ from stampbench.training import autocast
 BATCH = {"train_step": 128, "latency": 1, "inference": 256}
 WARMUPS = 2
 ROUNDS = {"train_step": 10, "latency": 30, "inference": 10}
+# Where a budget is a share of time: the standard error that a share may have, and how often the rounds are repeated.
+PRECISE, REPEATS = 0.015, 6
+# The standard error of a median is as many times that of a mean, for normal samples.
+MEDIAN_ERROR = 1.2533
 
 
 def speed_key(
-    network: str, classes: int, input_size: int, widths: Mapping[str, int], precision: str, exclusive: bool
+    network: str,
+    classes: int,
+    input_size: int,
+    widths: Mapping[str, int],
+    precision: str,
+    exclusive: bool,
+    budgeted: str | None = None,
 ) -> str:
     """Return the key of a measurement, made of all that speed depends on.
 
     These are widths, device, threads, precision, algorithms and torch's build. Speeds measured on a machine that a job
-    shares with others have keys of their own, as other jobs may slow it down.
+    shares with others have keys of their own, as other jobs may slow it down. So have those that are measured longer,
+    because a budget is a share of the timing `budgeted`.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     shape = [network, classes, input_size, dict(widths), precision, BATCH["train_step"], BATCH["inference"], ROUNDS]
     unusual = [] if torch.are_deterministic_algorithms_enabled() else ["fast"]
     unusual += [] if exclusive else ["shared"]
+    unusual += [] if budgeted is None else [budgeted, str(PRECISE)]
     return digest_of_json([*shape, device_name(device), torch.get_num_threads(), torch.__version__, *unusual])
 
 
@@ -47,23 +60,26 @@ def measure(
     device: torch.device,
     executor: str,
     exclusive: bool,
+    budgeted: str | None = None,
 ) -> Speed:
     """Time a training step (batch of 128) and inference (batches of 1 and 256) of both networks, in turn.
 
-    Images and labels are generated, as speed does not depend on them.
+    Images and labels are generated, as speed does not depend on them. The timing `budgeted`, if any, is repeated until
+    the share of time is known to `PRECISE`.
     """
     pair = [network_at(network, classes, w, device) for w in (dense_widths, widths)]
 
     def timing(kind: str) -> Timing:
         images = made_up_images(kind, input_size, device)
         steps = [step_of(kind, module, images, precision) for module in pair]
-        dense, compact = alternated(steps, WARMUPS, ROUNDS[kind], device)
+        taken = settled if kind == budgeted else alternated
+        dense, compact = taken(steps, WARMUPS, ROUNDS[kind], device)
         return Timing(batch_size=BATCH[kind], dense=dense, compact=compact)
 
     trained = timing("train_step")
     gpu = gpu_state(device)
     return Speed(
-        key=speed_key(network, classes, input_size, widths, precision, exclusive),
+        key=speed_key(network, classes, input_size, widths, precision, exclusive, budgeted),
         network=network,
         classes=classes,
         input_size=input_size,
@@ -101,6 +117,28 @@ def alternated(
             if index >= warmups:
                 kept.append(seconds)
     return samples
+
+
+def settled(steps: Sequence[Callable[[], None]], warmups: int, rounds: int, device: torch.device) -> list[list[float]]:
+    """Return samples as `alternated` does, repeated until every share of the first step's time is known to `PRECISE`.
+
+    On a busy machine single pairs differ by a tenth, so that ten of them may miss a share by as much as is marked.
+    """
+    samples = alternated(steps, warmups, rounds, device)
+
+    def unknown() -> bool:
+        return max(share_error(samples[0], small) for small in samples[1:]) > PRECISE
+
+    while unknown() and len(samples[0]) < REPEATS * rounds:
+        for kept, more in zip(samples, alternated(steps, 0, rounds, device), strict=True):
+            kept += more
+    return samples
+
+
+def share_error(dense: Sequence[float], small: Sequence[float]) -> float:
+    """Return the standard error of `share_of_time`, as a share of it, if pairs vary normally."""
+    ratios = [part / whole for whole, part in zip(dense, small, strict=True)]
+    return MEDIAN_ERROR * pstdev(ratios) / mean(ratios) / math.sqrt(len(ratios))
 
 
 def share_of_time(dense: Sequence[float], small: Sequence[float]) -> float:

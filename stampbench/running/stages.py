@@ -29,6 +29,7 @@ from stampbench.pruning.groups import Group
 from stampbench.pruning.masks import apply_weight_masks
 from stampbench.pruning.resources.base import Pricing
 from stampbench.record import Accuracy, ArtefactUse, Cost, DataUse, Gpu, Seconds
+from stampbench.running import layer_times
 from stampbench.running.workplace import Workplace
 from stampbench.training import Recipe, Trainer, evaluate, fit
 
@@ -217,8 +218,8 @@ def measured_speed(
     job: Job, task: Task, widths: Mapping[str, int], dense_widths: Mapping[str, int], workplace: Workplace
 ) -> str:
     """Return the key of the speed at these widths on this device; measure it if it was not."""
-    precision = job.protocol.precision
-    key = speed.speed_key(job.network, task.classes, task.input_size, widths, precision, workplace.exclusive)
+    precision, budgeted = job.protocol.precision, layer_times.timing_of(job)
+    key = speed.speed_key(job.network, task.classes, task.input_size, widths, precision, workplace.exclusive, budgeted)
     if not workplace.speeds.has_speed(key):
         workplace.speeds.put_speed(
             speed.measure(
@@ -231,6 +232,7 @@ def measured_speed(
                 workplace.device,
                 workplace.executor,
                 workplace.exclusive,
+                budgeted,
             )
         )
     return key

@@ -129,7 +129,6 @@ def test_a_budget_that_is_drawn_leaves_something_to_choose_and_the_gradient_is_f
                 assert all(logit.grad.isfinite().all() for logit in logits.values())
 
 
-
 def test_only_a_generator_that_was_trained_with_time_depends_on_the_jobs_budget():
     job = factories.job("stamp", options={})
     timed = job.model_copy(
