@@ -10,9 +10,8 @@ import pandas as pd
 
 from stampbench.errors import UserError
 from stampbench.job import Job, Protocol
-from stampbench.measure.busy import idle_yardsticks
 from stampbench.record import Record
-from stampbench.report.frames import MEASURES, ORIGIN, SLOWDOWN, outcome
+from stampbench.report.frames import MEASURES, ORIGIN, SLOWDOWN, Pool, outcome
 from stampbench.store import Store
 
 _JOB: Final = ["target", "network", "width", "method", "method_version", "options", "start", "granularity"]
@@ -28,7 +27,7 @@ COLUMNS: Final = [
     "reference_dataset",
     *MEASURES,
     *_COUNTS,
-    *("peak_memory_mib", SLOWDOWN),
+    *("clock_train_s", "peak_memory_mib", SLOWDOWN),
     *ORIGIN,
 ]
 # All other columns hold numbers.
@@ -49,8 +48,10 @@ def load_records(path: str | Path = "results") -> pd.DataFrame:
       `learning_rate` is that of the job's start; `reference_dataset` is missing where the job starts elsewhere.
     - what became of it: `status` ("done", "failed", "skipped", "timeout") and `reason`.
     - what was measured: `top1` and `top5` on test images, in [0, 1]; `params` and `macs`, and for budgets of time
-      `predicted_share` and `measured_share`, as shares of the dense network's; seconds (`…_s`); `train_speed_up` and
-      `inference_speed_up`, ratios to the dense network; `param_count`, `mac_count` (of one image) and those of the
+      `predicted_share` and `measured_share`, as shares of the dense network's; seconds (`…_s`), of which
+      those of training, and so the total, are the job's steps at a step time that was measured in turn with the dense
+      network's, and `clock_train_s` is what a clock showed meanwhile; `train_speed_up` and `inference_speed_up`, ratios
+      to the dense network; `param_count`, `mac_count` (of one image) and those of the
       dense network; `peak_memory_mib`.
     - what to distrust: `slowdown` says how many times as long as usual a fixed step took around the job, where other
       work kept the machine busy. Seconds of different `device` do not compare, and a device "on Ray" was shared.
@@ -62,9 +63,8 @@ def load_records(path: str | Path = "results") -> pd.DataFrame:
     if not root.is_dir():
         raise UserError(f"there is no folder {root}; name the folder that holds records/, such as results")
     store = Store(root)
-    records = list(store.records())
-    idle = idle_yardsticks(records)
-    rows = [_of_job(record.job) | outcome(record, store, idle) | _counts(record) for record in records]
+    pool = Pool.of(store)
+    rows = [_of_job(record.job) | outcome(record, pool) | _counts(record) for record in store.records()]
     frame = pd.DataFrame(rows, columns=COLUMNS)
     # Where no record has a value, pandas could not tell numbers from texts.
     for name in COLUMNS:
@@ -89,6 +89,8 @@ def _of_job(job: Job) -> dict[str, Any]:
 
 def _counts(record: Record) -> dict[str, Any]:
     counts: dict[str, Any] = {"peak_memory_mib": record.peak_memory_mib}
+    if seconds := record.seconds:
+        counts["clock_train_s"] = seconds.train
     if cost := record.cost:
         counts |= dict(zip(_COUNTS, (cost.params, cost.dense_params, cost.macs, cost.dense_macs), strict=True))
     return counts

@@ -74,6 +74,12 @@ class Store:
         """Return the speed measurement of that key, or None."""
         return _speed(self.root / "speed" / f"{key}.json")
 
+    def speeds(self) -> Iterator[Speed]:
+        """Yield every speed measurement, in the order of keys."""
+        for path in sorted((self.root / "speed").glob("*.json")):
+            if speed := _speed(path):
+                yield speed
+
     def has_speed(self, key: str) -> bool:
         """Return whether the speed of that key was measured."""
         return (self.root / "speed" / f"{key}.json").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
@@ -11,6 +12,7 @@ import pandas as pd
 from stampbench import registry
 from stampbench.job import Job
 from stampbench.measure.busy import Machine, idle_yardsticks, slowdown
+from stampbench.measure.comparable import Place, dense_steps, training_seconds
 from stampbench.record import PRETRAINED, Provenance, Record, Speed, Timing
 from stampbench.report.variants import Variants
 from stampbench.statistics import summarise
@@ -38,6 +40,21 @@ SLOWDOWN = "slowdown"
 OUTCOMES = {"failed": "failed", "skipped": "skipped", "timeout": "timed out", "missing": "not run"}
 
 
+@dataclass(frozen=True)
+class Pool:
+    """What a record's seconds are told by: the pool's speeds, dense steps, and yardsticks of idle machines."""
+
+    speeds: Mapping[str, Speed]
+    dense: Mapping[Place, float]
+    idle: Mapping[Machine, float]
+
+    @classmethod
+    def of(cls, store: Store) -> Pool:
+        """Return what a store's whole pool says."""
+        speeds = {speed.key: speed for speed in store.speeds()}
+        return cls(speeds, dense_steps(speeds.values()), idle_yardsticks(store.records()))
+
+
 def job_frame(jobs: Sequence[Job], store: Store) -> pd.DataFrame:
     """Return one row per job, in the order of the jobs, whether or not a job has a record.
 
@@ -45,10 +62,9 @@ def job_frame(jobs: Sequence[Job], store: Store) -> pd.DataFrame:
     in [0, 1], shares of the dense network's parameters and MACs, seconds, ratios; NaN where unknown), `SLOWDOWN` and
     `ORIGIN`.
     """
-    records, variants = store.of(jobs), Variants(jobs)
+    records, variants, pool = store.of(jobs), Variants(jobs), Pool.of(store)
     identities = (_identity(job, variants.name(job)) for job in jobs)
-    idle = idle_yardsticks(store.records())
-    rows = [identity | outcome(records.get(identity["key"]), store, idle) for identity in identities]
+    rows = [identity | outcome(records.get(identity["key"]), pool) for identity in identities]
     return pd.DataFrame(rows, columns=[*PLACE, *HEAD, "seed", "key", "status", "reason", *MEASURES, SLOWDOWN, *ORIGIN])
 
 
@@ -104,10 +120,11 @@ def _identity(job: Job, variant: str) -> dict[str, Any]:
     }
 
 
-def outcome(record: Record | None, store: Store, idle: Mapping[Machine, float]) -> dict[str, Any]:
+def outcome(record: Record | None, pool: Pool) -> dict[str, Any]:
     """Return a job's status, reason, `MEASURES`, `SLOWDOWN` and `ORIGIN`, as far as they are known.
 
-    `record` is the job's, or None if it has none; `idle` is `idle_yardsticks` of the whole pool.
+    `record` is the job's, or None if it has none. Its seconds of training are those of `comparable`, where its speed is
+    known, and else those of its own clock.
     """
     if record is None:
         return {"status": "missing"}
@@ -120,15 +137,18 @@ def outcome(record: Record | None, store: Store, idle: Mapping[Machine, float]) 
     head = {"status": record.status, "reason": record.reason, **origin}
     if record.status != "done":
         return head
-    return head | _measures(record, store) | {SLOWDOWN: slowdown(record, idle)}
+    return head | _measures(record, pool) | {SLOWDOWN: slowdown(record, pool.idle)}
 
 
-def _measures(record: Record, store: Store) -> dict[str, Any]:
+def _measures(record: Record, pool: Pool) -> dict[str, Any]:
     values: dict[str, Any] = {}
+    speed = pool.speeds.get(record.speed) if record.speed else None
     if accuracy := record.accuracy:
         values |= {"top1": accuracy.top1, "top5": accuracy.top5}
     if seconds := record.seconds:
-        values |= {f"{name}_s": getattr(seconds, name) for name in ("pretrain", "prune", "train", "total", "reference")}
+        train = (speed and training_seconds(record, speed, pool.dense)) or seconds.train
+        values |= {f"{name}_s": getattr(seconds, name) for name in ("pretrain", "prune", "reference")}
+        values |= {"train_s": train, "total_s": seconds.pretrain + seconds.prune + train}
     own = [use.seconds for use in record.artefacts if use.scope == "reference" and use.kind != PRETRAINED]
     values["own_reference_s"] = sum(own)
     if cost := record.cost:
@@ -136,7 +156,6 @@ def _measures(record: Record, store: Store) -> dict[str, Any]:
         if cost.params == cost.dense_params:
             values |= dict.fromkeys(SPEED_UPS, 1.0)
         values["predicted_share"] = cost.predicted_share
-    speed = store.speed(record.speed) if record.speed else None
     if speed is not None:
         values |= {
             "train_speed_up": speed_up(speed.train_step),

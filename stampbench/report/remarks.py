@@ -13,11 +13,17 @@ from stampbench.report.words import network_label, share_in_words
 from stampbench.statistics import summarise
 from stampbench.store import Store
 
+SECONDS = (
+    "Seconds of training are a job's steps times the seconds of a step that was timed in turn with one of the dense "
+    "network; a clock also counts what else a machine does, and what it showed is in the records."
+)
+
 
 def remarks(jobs: Sequence[Job], records: Sequence[Record], reference_dataset: str, store: Store) -> list[str]:
     """Return all remarks on these jobs and on their records."""
     return [
         *(Variants(jobs).options_left_out() if records else []),
+        *([SECONDS] if any(record.speed for record in records) else []),
         *_reference_side(records, reference_dataset),
         *paper_sizes(records),
         *_stale(jobs, store),

@@ -133,6 +133,18 @@ def test_speed_ups_come_from_the_store_and_are_one_for_the_dense_network(store: 
     assert list(frame["inference_speed_up"]) == [1.0, 4.0]
 
 
+def test_the_total_counts_training_by_steps_where_their_speed_is_known_and_else_by_the_clock(store: Store) -> None:
+    known, unknown = factories.job(), factories.job(seed=1)
+    speed = factories.speed(train_step=factories.timing([3.0], [2.0]))
+    store.put_speed(speed)
+    store.put(factories.record(known, speed=speed.key))
+    store.put(factories.record(unknown))
+    frame = job_frame([known, unknown], store)
+    # Fourteen batches of 128 of the 900 images.
+    assert list(frame["train_s"]) == pytest.approx([28.0, 30.0])
+    assert list(frame["total_s"]) == pytest.approx([28.5, 30.5])
+
+
 @pytest.mark.parametrize(
     ("executor", "exclusive", "place"),
     [
