@@ -94,7 +94,8 @@ class Data:
 
     `own_epochs` is the suite's own schedule; where there are several schedules, methods are compared at this one.
     `compared_keep` is the share at which schedules and work on the reference side are compared, and `goal` is the
-    accuracy to reach; both are None where the suite names none.
+    accuracy to reach; both are None where the suite names none. `subject` holds the values of `ROW` of the row that the
+    first claim is about, or is None without claims.
     """
 
     scope: Scope
@@ -105,6 +106,7 @@ class Data:
     claims: tuple[JudgedClaim, ...] = ()
     compared_keep: float | None = None
     goal: Goal | None = None
+    subject: tuple[str, ...] | None = None
     published: tuple[Source, ...] = ()
 
     @classmethod
@@ -121,6 +123,7 @@ class Data:
             claims=tuple(judged_claims(suite, jobs, frame)),
             compared_keep=suite.comparison.keep if suite.comparison else None,
             goal=Goal.of(suite, jobs, frame, epochs),
+            subject=_subject(suite, jobs, frame),
             published=published.load(),
         )
 
@@ -134,6 +137,11 @@ class Data:
         """The channel cells that enter comparisons: those at the suite's share and those that keep everything."""
         shares = [] if self.compared_keep is None else [self.compared_keep, 1.0]
         return self.channel_cells[self.channel_cells["keep"].isin(shares)]
+
+
+def _subject(suite: Suite, jobs: Sequence[Job], frame: pd.DataFrame) -> tuple[str, ...] | None:
+    found = rows_of(suite.row_of(suite.claims[0].subject), jobs, frame) if suite.claims else frame[:0]
+    return None if found.empty else tuple(found[ROW].iloc[0])
 
 
 def by_resource(rows: pd.DataFrame) -> Iterator[tuple[str, tuple[str, ...], pd.DataFrame]]:

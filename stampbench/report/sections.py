@@ -9,6 +9,7 @@ from typing import Any, get_args
 from stampbench.job import Job, Precision
 from stampbench.record import Record
 from stampbench.report.data import Data
+from stampbench.report.faster import faster
 from stampbench.report.model import Table
 from stampbench.report.remarks import remarks
 from stampbench.report.tables import TABLES
@@ -55,7 +56,8 @@ def _section(suite: Suite, preset: str, jobs: Sequence[Job], records: dict[str, 
     if not records:
         return Section(title, (), notes)
     data = Data.of(suite, preset, jobs, store)
-    return Section(title, tuple(table for tables_of in TABLES for table in tables_of(data)), notes, data)
+    tables = tuple(table for tables_of in TABLES for table in tables_of(data))
+    return Section(title, tables, (*faster(data), *notes), data)
 
 
 def _runs(suite: Suite, preset: str, store: Store) -> list[list[Job]]:
