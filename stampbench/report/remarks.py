@@ -85,7 +85,7 @@ def _paper_size(method: str, place: str, notes: Sequence[dict[str, Any]]) -> str
 def _stale(jobs: Sequence[Job], store: Store) -> list[str]:
     """Return the records that the tables leave out because an older version of a method or the protocol made them."""
     now = {job.identity: job for job in jobs}
-    seeds: dict[str, list[int]] = {}
+    seeds: dict[str, set[int]] = {}
     for record in store.stale(jobs):
         old, new = record.job, now[record.job.identity]
         what = (
@@ -94,7 +94,7 @@ def _stale(jobs: Sequence[Job], store: Store) -> list[str]:
             f"method version {old.method_version} (now {new.method_version}), "
             f"protocol version {old.protocol_version} (now {new.protocol_version})"
         )
-        seeds.setdefault(what, []).append(old.seed)
+        seeds.setdefault(what, set()).add(old.seed)
     return [
         f"Stale records are not shown: {what}: {'seed' if len(of) == 1 else 'seeds'} {', '.join(map(str, sorted(of)))}."
         for what, of in sorted(seeds.items())

@@ -148,8 +148,9 @@ def test_cells_without_a_place_in_the_suite_are_said_to_be_so(make_suite: MakeSu
 
 
 def test_stale_records_are_listed_and_not_shown(make_suite: MakeSuite, store: Store) -> None:
-    suite = make_suite(methods=["magnitude"])
-    for job in suite.jobs("quick", "fp32")[:2]:
+    suite = make_suite(methods=["magnitude"], epochs=[1, 2], seeds=2)
+    # A seed of two schedules is named once.
+    for job in suite.jobs("quick", "fp32"):
         old = Job.model_validate(job.model_dump() | {"method_version": "1"})
         store.put(factories.record(old, top1=0.99))
     (nothing, section) = suite_sections(suite, store)
