@@ -144,7 +144,8 @@ def main() -> None:
     """Run what is missing, and print the table of every budget."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--keep", type=float, action="append")
-    parser.add_argument("--target", action="append")
+    parser.add_argument("--target", action="append", help="a target of masks")
+    parser.add_argument("--on", action="append", help="a target to train on; by default all targets of masks")
     parser.add_argument("--seed", type=int, action="append")
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--epochs", type=int, default=20)
@@ -167,7 +168,7 @@ def suite_of(asked: argparse.Namespace, keep: float) -> Suite:
         {"name": Free.name, "options": {"steps": 0}},
         {"name": "stamp", "options": {"sets": 8, "adaptation_steps": 0}},
     ]
-    grid = {"targets": list(targets), "networks": ["vgg19"], "width": 0.25, "methods": free, "budgets": [keep]}
+    grid = {"targets": list(asked.on or targets), "networks": ["vgg19"], "width": 0.25, "methods": free}
     protocol = {
         "train_images": 2200,
         "validation_images": 400,
@@ -176,7 +177,7 @@ def suite_of(asked: argparse.Namespace, keep: float) -> Suite:
         "learning_rate": {"random": 0.1, "reference": 0.1, "target": 0.2},
         "reference": {"dataset": "tinyimagenet", "epochs": 10, "precision": "bf16", "validation_images": 1000},
     }
-    preset = {"protocol": protocol, "grid": [grid | {"seeds": asked.seed or [0, 3, 6]}]}
+    preset = {"protocol": protocol, "grid": [grid | {"budgets": [keep], "seeds": asked.seed or [0, 3, 6]}]}
     cars = {"path": Path(os.environ["STAMPBENCH_DATA"]) / "cars", "size": 32}
     whole = {"name": "adaptivity", "title": "The ceiling of the set", "datasets": {"cars": cars}}
     return Suite.model_validate(whole | {"presets": {"search": preset}})
@@ -193,7 +194,7 @@ def table(jobs: list[Job], store: Store) -> str:
     rows, gains = [], []
     for target in targets:
         own = found[target, target]
-        others = [found[target, mask] for mask in masks if mask in targets and mask != target]
+        others = [found[target, mask] for mask in masks if mask not in (target, "l1", "stamp")]
         gain = [own[seed] - mean(other[seed] for other in others) for seed in own]
         gains += gain
         rows.append([target, *(mean(found[target, mask].values()) for mask in masks), mean(gain)])
