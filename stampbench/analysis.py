@@ -48,11 +48,10 @@ def load_records(path: str | Path = "results") -> pd.DataFrame:
       `learning_rate` is that of the job's start; `reference_dataset` is missing where the job starts elsewhere.
     - what became of it: `status` ("done", "failed", "skipped", "timeout") and `reason`.
     - what was measured: `top1` and `top5` on test images, in [0, 1]; `params` and `macs`, and for budgets of time
-      `predicted_share` and `measured_share`, as shares of the dense network's; seconds (`…_s`), of which
-      those of training, and so the total, are the job's steps at a step time that was measured in turn with the dense
-      network's, and `clock_train_s` is what a clock showed meanwhile; `train_speed_up` and `inference_speed_up`, ratios
-      to the dense network; `param_count`, `mac_count` (of one image) and those of the
-      dense network; `peak_memory_mib`.
+      `predicted_share` and `measured_share`, as shares of the dense network's; seconds (`…_s`), of which those of
+      training, and so the total, are the job's steps at a step time that was measured in turn with the dense network's,
+      and `clock_train_s` is what a clock showed meanwhile; `train_speed_up` and `inference_speed_up`, ratios to the
+      dense network; `param_count`, `mac_count` (of one image) and those of the dense network; `peak_memory_mib`.
     - what to distrust: `slowdown` says how many times as long as usual a fixed step took around the job, where other
       work kept the machine busy. Seconds of different `device` do not compare, and a device "on Ray" was shared.
     - which images: `display_name`, and the counts `train`, `validation` and `test`.

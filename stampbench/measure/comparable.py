@@ -1,7 +1,7 @@
 """Seconds of training that can be compared: a job's batches, at a step time that was measured in turn with dense.
 
-A job's own clock also counts what else the machine does meanwhile. In 906 records it showed 0.5 to 2.5 times
-as much as these seconds, and once, when the machine had slept, 77 times.
+A job's own clock also counts what else the machine does meanwhile. In 904 of 906 records it showed 0.5 to 2.5 times as
+much as these seconds, in the other two 9 and 77 times.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from statistics import median
 
 from stampbench.record import Record, Speed
 
-# What the seconds of a dense step depend on: network, its widths, input size, precision, device, generation, threads.
-Place = tuple[str, tuple[int, ...], int, str, str, str, int]
+# What a dense step's seconds depend on: network, widths, input size, precision, device, its CPU's generation, threads,
+# and whether algorithms are deterministic.
+Place = tuple[str, tuple[int, ...], int, str, str, str, int, bool]
 
 
 def dense_steps(speeds: Iterable[Speed]) -> Mapping[Place, float]:
@@ -50,5 +51,5 @@ def _images(record: Record) -> int | None:
 
 def _place(speed: Speed) -> Place:
     made, widths = speed.provenance, tuple(speed.dense_widths.values())
-    machine = made.device, made.cpu_generation, made.threads
+    machine = made.device, made.cpu_generation, made.threads, made.deterministic
     return speed.network, widths, speed.input_size, speed.precision, *machine

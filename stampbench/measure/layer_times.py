@@ -265,8 +265,8 @@ def calibrated(table: LayerTable, cost: CostModel, whole: Sequence[Whole]) -> La
     """Return the table with its blocks scaled, and with seconds outside them, so that it predicts whole steps.
 
     The share of the dense step that whole networks take is fitted by a constant, the sum of the blocks and the
-    parameters, none with a negative factor, by least squares of relative errors. The
-    dense network itself weighs as much as all others, as every share is one of it.
+    parameters, none with a negative factor, by least squares of relative errors. The dense network itself weighs as
+    much as all others, as every share is one of it.
     """
     pricing = TablePricing(table, cost.params_form, "")
     usual = median(seconds for _, (dense, _) in whole for seconds in dense)
