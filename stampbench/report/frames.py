@@ -42,7 +42,7 @@ OUTCOMES = {"failed": "failed", "skipped": "skipped", "timeout": "timed out", "m
 
 @dataclass(frozen=True)
 class Pool:
-    """What a record's seconds are told by: the pool's speeds, dense steps, and yardsticks of idle machines."""
+    """The parts of a pool that tell a record's seconds: speeds, dense steps, and yardsticks of idle machines."""
 
     speeds: Mapping[str, Speed]
     dense: Mapping[Place, float]
