@@ -53,10 +53,7 @@ class Store:
 
     def records(self) -> Iterator[Record]:
         """Yield every record, in the order of keys."""
-        for path in sorted((self.root / "records").glob("*.json")):
-            # Another process may have set it aside meanwhile.
-            if record := _record(path):
-                yield record
+        return self._all("records", _record)
 
     def of(self, jobs: Iterable[Job]) -> dict[str, Record]:
         """Return the records that these jobs have, by key."""
@@ -76,9 +73,7 @@ class Store:
 
     def speeds(self) -> Iterator[Speed]:
         """Yield every speed measurement, in the order of keys."""
-        for path in sorted((self.root / "speed").glob("*.json")):
-            if speed := _speed(path):
-                yield speed
+        return self._all("speed", _speed)
 
     def has_speed(self, key: str) -> bool:
         """Return whether the speed of that key was measured."""
@@ -113,6 +108,12 @@ class Store:
     def artefacts(self) -> Path:
         """The folder of the artefacts that came with the pool."""
         return self.root / "artefacts"
+
+    def _all(self, folder: str, read: Callable[[Path], Model | None]) -> Iterator[Model]:
+        for path in sorted((self.root / folder).glob("*.json")):
+            # Another process may have set it aside meanwhile.
+            if found := read(path):
+                yield found
 
     def _record_path(self, key: str) -> Path:
         return self.root / "records" / f"{key}.json"

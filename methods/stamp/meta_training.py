@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -214,7 +214,7 @@ class MetaTraining:
 
     def _anneal(self) -> None:
         """Lower rates and noise to zero by a cosine, so that the weights settle under masks as adaptation has them."""
-        factor = 0.5 * (1 + math.cos(self.steps / self.options.meta_steps * math.pi))
+        factor = falling(self.steps, self.options.meta_steps)
         self._noise = NOISE * factor
         for optimizer, rate in ((self._weights, WEIGHT_RATE), (self._generator, GENERATOR_RATE)):
             optimizer.param_groups[0]["lr"] = rate * factor
@@ -255,22 +255,13 @@ class MetaTraining:
         shape = Shape.priced(self.shape.groups, pricing, self.context.device, self.context.floor)
         return shape, replace(episode, keep=shape.least + (1 - shape.least) * episode.keep) if timed else episode
 
-    @torch.no_grad()
     def _width_gradient(
         self, logits: Mapping[str, Tensor], signs: Tensor, query: Batch, episode: Episode, shape: Shape
     ) -> Tensor:
-        """Return ∂L/∂o, o the offsets (groups,), by simultaneous perturbation (Spall 1992).
+        def loss_of(shifted: Mapping[str, Tensor]) -> Tensor:
+            return self._loss(query, episode, shape.mask(shifted, episode.keep))
 
-        It is (L(o + cΔ) − L(o − cΔ)) / 2c · Δ with Δ = ±1. Both masks meet the budget, so the difference measures the
-        worth of widths at equal cost.
-        """
-        losses = []
-        with buffers_kept(self.shared):
-            for side in (PERTURBATION, -PERTURBATION):
-                shifts = zip(logits.items(), (side * signs).tolist(), strict=True)
-                mask = shape.mask({name: logit + shift for (name, logit), shift in shifts}, episode.keep)
-                losses.append(self._loss(query, episode, mask))
-        return (losses[0] - losses[1]) / (2 * PERTURBATION) * signs.to(losses[0])
+        return width_gradient(self.shared, logits, signs, loss_of)
 
     def _view(self, batch: Batch) -> SetView:
         images, labels = batch
@@ -323,6 +314,31 @@ class MetaTraining:
         means = torch.stack([features[: len(support)][support == label].mean(0) for label in support.unique()])
         nearest = support.unique()[torch.cdist(features[len(support) :], means).argmin(1)]
         return float((nearest == labels[len(support) :]).float().mean())
+
+
+@torch.no_grad()
+def width_gradient(
+    network: nn.Module,
+    logits: Mapping[str, Tensor],
+    signs: Tensor,
+    loss_of: Callable[[Mapping[str, Tensor]], Tensor],
+) -> Tensor:
+    """Return ∂L/∂o, o the offsets (groups,), by simultaneous perturbation (Spall 1992).
+
+    It is (L(o + cΔ) − L(o − cΔ)) / 2c · Δ with Δ = ±1, the `signs`. `loss_of` is the network's loss under the mask of
+    shifted logits. Both masks meet the budget, so the difference measures the worth of widths at equal cost.
+    """
+    losses = []
+    with buffers_kept(network):
+        for side in (PERTURBATION, -PERTURBATION):
+            shifts = zip(logits.items(), (side * signs).tolist(), strict=True)
+            losses.append(loss_of({name: logit + shift for (name, logit), shift in shifts}))
+    return (losses[0] - losses[1]) / (2 * PERTURBATION) * signs.to(losses[0])
+
+
+def falling(done: int, total: int) -> float:
+    """Return the factor of a cosine that falls from 1 before the first step to 0 after the last."""
+    return 0.5 * (1 + math.cos(done / total * math.pi))
 
 
 def gated_logits(network: nn.Module, groups: Sequence[Group], gates: Mask, images: Tensor, precision: str) -> Tensor:

@@ -7,7 +7,7 @@ much as these seconds, in the other two 9 and 77 times.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 
 from stampbench.record import Record, Speed
@@ -35,9 +35,13 @@ def training_seconds(record: Record, speed: Speed, dense: Mapping[Place, float])
     usual, images, step = dense.get(_place(speed)), _images(record), speed.train_step
     if usual is None or images is None:
         return None
-    pairs = zip(step.dense, step.compact, strict=True)
-    share = 1.0 if speed.widths == speed.dense_widths else median(small / whole for whole, small in pairs)
+    share = 1.0 if speed.widths == speed.dense_widths else share_of_time(step.dense, step.compact)
     return images / step.batch_size * share * usual
+
+
+def share_of_time(dense: Sequence[float], small: Sequence[float]) -> float:
+    """Return the median over pairs of steps of the small network's seconds as a share of the dense one's."""
+    return median(part / whole for whole, part in zip(dense, small, strict=True))
 
 
 def _images(record: Record) -> int | None:

@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from stampbench.errors import NetworkError
-from stampbench.measure.speed import alternated, made_up_images, network_at, share_of_time, step_of
+from stampbench.measure.comparable import share_of_time
+from stampbench.measure.speed import alternated, made_up_images, network_at, step_of
 from stampbench.measure.yardstick import yardstick
 from stampbench.pruning.cost import CostModel
 from stampbench.pruning.groups import Group
@@ -85,7 +86,7 @@ def measure_layers(
 
     drawn = list(random_widths(cost.widths, round_to, WHOLE, random.Random(0)))
     whole = list[Whole]()
-    for pair in whole_networks(step_at, cost.widths, drawn, device):
+    for pair in whole_networks(step_at, cost.widths, drawn, lambda steps: alternated(steps, 2, WHOLE_STEPS, device)):
         progress(len(order) + len(whole), len(order) + WHOLE)
         whole.append(pair)
     return calibrated(table, cost, whole), _notes(found)
@@ -95,16 +96,16 @@ def whole_networks(
     step_at: Callable[[Mapping[str, int]], Callable[[], None]],
     dense: Mapping[str, int],
     drawn: Sequence[Mapping[str, int]],
-    device: torch.device,
+    timed: Callable[[Sequence[Callable[[], None]]], list[list[float]]],
 ) -> Iterator[Whole]:
     """Yield widths, with the seconds of the dense network's steps and of theirs, which take turns.
 
-    `step_at` makes the step of a network of given widths.
+    `step_at` makes the step of a network of given widths, and `timed` times steps in turn.
     """
     first = step_at(dense)
     for begin in range(0, len(drawn), TOGETHER):
         some = drawn[begin : begin + TOGETHER]
-        whole, *small = alternated([first, *map(step_at, some)], 2, WHOLE_STEPS, device)
+        whole, *small = timed([first, *map(step_at, some)])
         yield from ((widths, (whole, taken)) for widths, taken in zip(some, small, strict=True))
 
 

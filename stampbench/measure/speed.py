@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from statistics import mean, median, pstdev
+from statistics import mean, pstdev
 
 import torch
 from torch import nn
@@ -139,11 +139,6 @@ def share_error(dense: Sequence[float], small: Sequence[float]) -> float:
     """Return the standard error of `share_of_time`, as a share of it, if pairs vary normally."""
     ratios = [part / whole for whole, part in zip(dense, small, strict=True)]
     return MEDIAN_ERROR * pstdev(ratios) / mean(ratios) / math.sqrt(len(ratios))
-
-
-def share_of_time(dense: Sequence[float], small: Sequence[float]) -> float:
-    """Return the median over pairs of steps of the small network's seconds as a share of the dense one's."""
-    return median(part / whole for whole, part in zip(dense, small, strict=True))
 
 
 def train_step(network: nn.Module, optimizer: torch.optim.Optimizer, images: torch.Tensor, precision: str) -> None:

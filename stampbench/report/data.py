@@ -15,7 +15,7 @@ from stampbench.report import published
 from stampbench.report.claims import JudgedClaim, judged_claims, rows_of
 from stampbench.report.frames import PLACE, ROW, cell_frame, job_frame
 from stampbench.report.published import Source
-from stampbench.report.words import share_in_words, start_in_words
+from stampbench.report.words import row_in_words, share_in_words
 from stampbench.store import Store
 from stampbench.suite import Suite
 
@@ -85,7 +85,7 @@ class Goal:
     def in_words(self, resource: str) -> str:
         """Return the row and its share: "magnitude pretrained on the target at 1/4 of the MACs"."""
         row = dict(zip(ROW, self.row, strict=True))
-        return f"{row['variant']} {start_in_words(row['start'])} at {share_in_words(self.keep, resource)}"
+        return f"{row_in_words(row['variant'], row['start'])} at {share_in_words(self.keep, resource)}"
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ import pandas as pd
 from stampbench.record import Record
 from stampbench.report.data import Data, by_resource
 from stampbench.report.frames import PLACE, ROW, groups
-from stampbench.report.words import network_label, share_in_words, start_in_words
+from stampbench.report.remarks import tells_of_search
+from stampbench.report.words import network_label, row_in_words, share_in_words
 
 
 def faster(data: Data) -> list[str]:
@@ -34,8 +35,8 @@ def _sentences(data: Data, where: str, cells: pd.DataFrame) -> Iterator[str]:
     is_subject = (cells[ROW] == list(data.subject or ())).all(axis=1)
     others = cells[~is_subject & (cells["keep"] < 1) & (cells["epochs"] == data.own_epochs)]
     for _, other in others.iterrows() if is_subject.any() else ():
-        name = f"{other['variant']} {start_in_words(other['start'])}"
-        reached = f"{name} at {share_in_words(other['keep'], other['resource'])} reaches"
+        name, share = row_in_words(other["variant"], other["start"]), share_in_words(other["keep"], other["resource"])
+        reached = f"{name} at {share} reaches"
         search = _search_s([data.records[key] for key in other["keys"]])
         if tuple(other[ROW]) == data.goal.row:
             yield f"{where}, {_compared(cells[is_subject], reached, other['top1'], other['total_s'])}"
@@ -46,7 +47,7 @@ def _sentences(data: Data, where: str, cells: pd.DataFrame) -> Iterator[str]:
 
 def _compared(subject: pd.DataFrame, reached: str, level: float, seconds: float) -> str:
     reaching = subject[subject["top1"] >= level]
-    name = f"{subject['variant'].iloc[0]} {start_in_words(subject['start'].iloc[0])}"
+    name = row_in_words(subject["variant"].iloc[0], subject["start"].iloc[0])
     if reaching.empty:
         most = subject["total_s"].max()
         return f"{name} does not reach within {most:.0f} s, its longest schedule, what {reached} in {seconds:.0f} s."
@@ -56,7 +57,7 @@ def _compared(subject: pd.DataFrame, reached: str, level: float, seconds: float)
 
 def _search_s(records: Sequence[Record]) -> float | None:
     """Return the additional seconds of a search at its paper's size, or None if no record tells of one."""
-    notes = [record.notes for record in records if "paper_evaluations" in record.notes]
+    notes = [record.notes for record in records if tells_of_search(record)]
     if not notes:
         return None
     return fmean((note["paper_evaluations"] - note["evaluations"]) * note["evaluation_s"] for note in notes)

@@ -59,13 +59,17 @@ def paper_sizes(records: Iterable[Record]) -> list[str]:
     note `paper_search`, if there is one, says in words how large the paper's search is.
     """
     found: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    needed = {"evaluations", "evaluation_s", "paper_evaluations"}
     for record in records:
-        if record.status == "done" and needed <= record.notes.keys():
+        if tells_of_search(record):
             job = record.job
             place = f"{job.target}, {network_label(job.network, job.width)}"
             found.setdefault((job.method, place), []).append(record.notes)
     return [_paper_size(method, place, notes) for (method, place), notes in found.items()]
+
+
+def tells_of_search(record: Record) -> bool:
+    """Return whether a finished record tells how many evaluations its search took, and takes at its paper's size."""
+    return record.status == "done" and {"evaluations", "evaluation_s", "paper_evaluations"} <= record.notes.keys()
 
 
 def _paper_size(method: str, place: str, notes: Sequence[dict[str, Any]]) -> str:

@@ -42,6 +42,11 @@ def start_in_words(start: str) -> str:
     return _PRETRAINED[start]
 
 
+def row_in_words(variant: str, start: str) -> str:
+    """Return a row with where its weights come from: "magnitude pretrained on the target"."""
+    return f"{variant} {start_in_words(start)}"
+
+
 def accuracy(cell: dict[str, Any], measure: str) -> str:
     """Return the mean ± standard deviation of a cell's accuracy over seeds, in percent: "70.00 ± 1.00"."""
     mean, sd = cell[measure], cell[f"{measure}_sd"]

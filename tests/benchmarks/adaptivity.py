@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import chain, islice
 from pathlib import Path
 from statistics import mean, stdev
@@ -25,25 +25,34 @@ from tabulate import tabulate
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stampbench import registry, seeding
+from stampbench import seeding
 from stampbench.contract import Artefact, ArtefactSpec, Budget, Context, Method, Options, Plan, Start, Task
 from stampbench.job import Job
 from stampbench.measure import hardware
 from stampbench.methods.magnitude import filter_l1_norm
 from stampbench.methods.stamp import META_TRAINED, MetaOptions, meta_spec
 from stampbench.methods.stamp.adaptation import body, load_into
-from stampbench.methods.stamp.meta_training import BATCH, NOISE, PERTURBATION, Shape, buffers_kept, gated_logits
+from stampbench.methods.stamp.meta_training import (
+    BATCH,
+    MOMENTUM,
+    NOISE,
+    WEIGHT_RATE,
+    Shape,
+    falling,
+    gated_logits,
+    width_gradient,
+)
 from stampbench.methods.stamp.relaxation import logistic_noise
 from stampbench.networks.initial import build, initialise_head, place
 from stampbench.pruning.allocate import allocate
-from stampbench.running.executors.local import Local
-from stampbench.running.progress import PlainProgress
+from stampbench.record import Record
 from stampbench.store import Store
 from stampbench.suite import Suite
+from tests.benchmarks.oracles import accuracy, ran, register
 
 KIND = "free logits"
 TARGETS = ("tinyimagenet-dev0", "svhn", "cars")
-LOGIT_RATE, WEIGHT_RATE, MOMENTUM = 0.03, 0.02, 0.9
+LOGIT_RATE = 0.03
 
 
 class FreeOptions(Options):
@@ -113,21 +122,18 @@ def optimised(network: nn.Module, task: Task, keep: float, steps: int, context: 
 
     batches = chain.from_iterable(loader.epoch() for _ in range(math.ceil(steps / len(loader))))
     for index, batch in enumerate(islice(batches, steps)):
-        factor = 0.5 * (1 + math.cos(index / steps * math.pi))
+        factor = falling(index, steps)
         rule.param_groups[0]["lr"], weights.param_groups[0]["lr"] = LOGIT_RATE * factor, WEIGHT_RATE * factor
         noisy = logistic_noise(logits(), NOISE * factor, stream)
         signs = torch.randint(2, (len(noisy),), generator=stream) * 2.0 - 1
-        with torch.no_grad(), buffers_kept(network):
-            sides = []
-            for side in (PERTURBATION, -PERTURBATION):
-                shifted = zip(noisy.items(), (side * signs).tolist(), strict=True)
-                mask = shape.mask({name: logit + shift for (name, logit), shift in shifted}, keep)
-                sides.append(loss_of(mask, *batch))
+        widths = width_gradient(
+            network, noisy, signs, lambda shifted, batch=batch: loss_of(shape.mask(shifted, keep), *batch)
+        )
         for optimizer in (rule, weights):
             optimizer.zero_grad(set_to_none=True)
         loss_of(shape.gates(noisy, keep), *batch).backward()  # type: ignore[no-untyped-call]
         # Behind batch norm the gates of a group have gradients that add up to zero, so widths take the perturbation's.
-        offsets.grad = (sides[0] - sides[1]) / (2 * PERTURBATION) * signs
+        offsets.grad = widths
         rule.step()
         weights.step()
         context.progress(index + 1, steps)
@@ -151,13 +157,12 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--results", type=Path, default=Path("build/adaptivity"))
     asked = parser.parse_args()
-    registry.METHODS._targets[Free.name] = f"{Free.__module__}:{Free.__qualname__}"
+    register(Free)
     store = Store(asked.results)
     for keep in asked.keep or [0.25, 0.0625]:
         suite = suite_of(asked, keep)
         jobs = suite.jobs("search", hardware.preferred_precision(cuda=False))
-        Local().run(jobs, suite, store, PlainProgress())
-        print(f"\n{keep:g} of the MACs\n\n{table(jobs, store)}\n", flush=True)
+        print(f"\n{keep:g} of the MACs\n\n{table(ran(jobs, suite, store))}\n", flush=True)
 
 
 def suite_of(asked: argparse.Namespace, keep: float) -> Suite:
@@ -183,13 +188,11 @@ def suite_of(asked: argparse.Namespace, keep: float) -> Suite:
     return Suite.model_validate(whole | {"presets": {"search": preset}})
 
 
-def table(jobs: list[Job], store: Store) -> str:
+def table(records: Sequence[tuple[Job, Record]]) -> str:
     """Return accuracies on validation images: a row per target, a column per mask, and what its own mask gains."""
     found: dict[tuple[str, str], dict[int, float]] = {}
-    for job in jobs:
-        record = store.get(job.key)
-        assert record is not None and record.accuracy is not None, job.label
-        found.setdefault((job.target, mask_of(job)), {})[job.seed] = 100 * record.accuracy.validation_top1[-1]
+    for job, record in records:
+        found.setdefault((job.target, mask_of(job)), {})[job.seed] = 100 * accuracy(record)
     targets, masks = (list(dict.fromkeys(pair[index] for pair in found)) for index in (0, 1))
     rows, gains = [], []
     for target in targets:

@@ -20,18 +20,15 @@ from pydantic import Field
 from tabulate import tabulate
 from torch import Tensor, nn
 
-from stampbench import registry
 from stampbench.contract import Context, Options, SaliencyMethod, ScoringBatches, Start
 from stampbench.job import Job
 from stampbench.measure import hardware
 from stampbench.methods.magnitude import filter_l1_norm
 from stampbench.pruning.groups import Group
-from stampbench.record import Record
-from stampbench.running.executors.local import Local
 from stampbench.running.layer_times import with_tables
-from stampbench.running.progress import PlainProgress
 from stampbench.store import Store
 from stampbench.suite import Suite
+from tests.benchmarks.oracles import accuracy, ran, register
 
 # Seeds that share artefact seed 0: one to choose by, the others to judge the choice by.
 CHOOSING, JUDGING = 0, (3, 6)
@@ -78,7 +75,7 @@ def main() -> None:
     parser.add_argument("--profiles", type=int, default=40)
     parser.add_argument("--results", type=Path, default=Path("build/ceiling"))
     asked = parser.parse_args()
-    registry.METHODS._targets[Profile.name] = f"{Profile.__module__}:{Profile.__qualname__}"
+    register(Profile)
     store = Store(asked.results)
     for target in asked.target or ["tinyimagenet-dev0", "tinyimagenet-dev1"]:
         if "-dev" not in target:
@@ -123,22 +120,9 @@ def of_seed(jobs: Sequence[Job], seed: int) -> list[Job]:
     return [job for job in jobs if job.seed == seed]
 
 
-def ran(jobs: Sequence[Job], suite: Suite, store: Store) -> list[tuple[Job, Record]]:
-    """Run the missing jobs, and return all with their records."""
-    Local().run(jobs, suite, store, PlainProgress())
-    records = store.of(jobs)
-    return [(job, records[job.key]) for job in jobs]
-
-
 def number_of(job: Job) -> int:
     """Return the profile's number."""
     return int(job.options.get("number", 0))
-
-
-def accuracy(record: Record) -> float:
-    """Return the accuracy on validation images after the last epoch, in [0, 1]."""
-    assert record.accuracy is not None, record.reason
-    return record.accuracy.validation_top1[-1]
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ dense one. Without names, VGG-19 and ResNet-18 at × 0.25 and × 1, which takes 
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import random
 import time
@@ -22,11 +23,12 @@ from tabulate import tabulate
 from stampbench import registry
 from stampbench.files import write_atomically
 from stampbench.measure import hardware, speed
-from stampbench.measure.layer_times import measure_layers, random_widths
+from stampbench.measure.comparable import share_of_time
+from stampbench.measure.layer_times import measure_layers, random_widths, whole_networks
 from stampbench.networks.check import checked
 from stampbench.pruning.cost import CostModel
 
-SIZE, THREADS, ROUNDS, TOGETHER = 32, 2, 5, 4
+SIZE, THREADS, ROUNDS = 32, 2, 5
 FOLDER = Path("results/benchmarks")
 RESOURCES = {"train_step": "training-time", "latency": "latency"}
 
@@ -68,14 +70,12 @@ def measured(name: str, width: float, timing: str, vectors: int, round_to: int) 
         return speed.step_of(timing, speed.network_at(name, 10, widths, device), images, precision)
 
     drawn = list(random_widths(pricing.widths, round_to, vectors, random.Random(1)))
-    dense = step_at(pricing.widths)
     shown: dict[str, Any] = {"predicted": [pricing.cost(widths) / pricing.cost() for widths in drawn]}
     shown |= {"measured": [], "errors": [], "widths": drawn}
-    for begin in range(0, vectors, TOGETHER):
-        small = [step_at(widths) for widths in drawn[begin : begin + TOGETHER]]
-        first, *rest = speed.settled([dense, *small], 2, ROUNDS, device)
-        shown["measured"] += [speed.share_of_time(first, taken) for taken in rest]
-        shown["errors"] += [speed.share_error(first, taken) for taken in rest]
+    settled = functools.partial(speed.settled, warmups=2, rounds=ROUNDS, device=device)
+    for _, pair in whole_networks(step_at, pricing.widths, drawn, settled):
+        shown["measured"].append(share_of_time(*pair))
+        shown["errors"].append(speed.share_error(*pair))
     return shown | {"seconds": seconds, "round_to": round_to, "device": hardware.device_name(), "precision": precision}
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from stampbench.measure import speed
+from stampbench.measure.comparable import share_of_time
 from stampbench.networks.initial import build
 from stampbench.pruning.groups import channel_groups
 from stampbench.record import Speed
@@ -34,7 +35,7 @@ def test_all_samples_of_both_networks_are_kept(monkeypatch):
 def steps_of(monkeypatch, ratio):
     """Two steps whose seconds are 1, and what `ratio` returns next."""
     monkeypatch.setattr(speed, "_seconds", lambda step, _device: step())
-    return [lambda: 1.0, lambda: ratio()]
+    return [lambda: 1.0, ratio]
 
 
 def test_a_share_that_varies_is_measured_longer_until_its_error_is_small(monkeypatch):
@@ -46,7 +47,7 @@ def test_a_share_that_varies_is_measured_longer_until_its_error_is_small(monkeyp
             dense, small = speed.settled(steps, 0, 10, CPU)
             known = speed.share_error(dense, small) <= speed.PRECISE
             assert known or len(small) == 10 * speed.REPEATS
-            ratios.append((len(small), speed.share_of_time(dense, small)))
+            ratios.append((len(small), share_of_time(dense, small)))
         if spread < 0.1:
             assert statistics.stdev(share for _, share in ratios) / 0.5 < 1.5 * speed.PRECISE
         lengths = {length for length, _ in ratios}
@@ -57,7 +58,7 @@ def test_the_standard_error_is_that_of_many_medians(monkeypatch):
     stream = random.Random(1)
     steps = steps_of(monkeypatch, lambda: 0.25 * (1 + stream.gauss(0, 0.08)))
     taken = [speed.alternated(steps, 0, 41, CPU) for _ in range(400)]
-    spread = statistics.stdev(speed.share_of_time(*pair) for pair in taken) / 0.25
+    spread = statistics.stdev(share_of_time(*pair) for pair in taken) / 0.25
     assert statistics.mean(speed.share_error(*pair) for pair in taken) == pytest.approx(spread, rel=0.1)
 
 
