@@ -164,17 +164,24 @@ def try_(
 
 @app.command()
 def plan(
-    suite: SuiteName, preset: PresetName = None, as_json: Json = False, results: Results = Path("results")
+    suite: SuiteName,
+    preset: PresetName = None,
+    method: Methods = None,
+    target: Targets = None,
+    seed: Seeds = None,
+    as_json: Json = False,
+    results: Results = Path("results"),
 ) -> None:
     """Show which jobs are done, missing or stale, and the estimated hours."""
-    from stampbench.running.campaign import Campaign
+    from stampbench.running.campaign import Campaign, selected
     from stampbench.store import Store
 
     campaign = Campaign(suite, preset, Store(results))
-    show(*campaign.overview(), as_json=as_json)
+    jobs = selected(campaign.jobs, methods=method, targets=target, seeds=seed)
+    show(*campaign.overview(jobs), as_json=as_json)
     said = sys.stderr if as_json else sys.stdout
-    print(f"\n{campaign.announcement(campaign.jobs)}", file=said)
-    for record in campaign.store.stale(campaign.jobs):
+    print(f"\n{campaign.announcement(jobs)}", file=said)
+    for record in campaign.store.stale(jobs):
         print(f"stale, made by version {record.job.method_version}: {record.job.label} ({record.key})", file=said)
 
 

@@ -94,7 +94,7 @@ class Campaign:
                 f"this machine has {here}, so preset {self.preset} was chosen; choose another with --preset "
                 f"{'|'.join(others)}"
             )
-        lines += self._of_other_precision()
+        lines += self._of_other_precision(jobs)
         fresh = sorted({job.method for job in jobs if job.protocol.head_steps == 0 and _reads_through_a_head(job)})
         if fresh:
             lines.append(
@@ -103,14 +103,16 @@ class Campaign:
             )
         return "\n".join(lines)
 
-    def _of_other_precision(self) -> list[str]:
-        """Return a line if jobs are missing, and have records in the precision that this machine does not choose."""
+    def _of_other_precision(self, jobs: Sequence[Job]) -> list[str]:
+        """Return a line if any of these jobs are missing, but have records in the precision not chosen here."""
         is_open = self.suite.preset(self.preset).protocol.precision == "auto"
-        if not is_open or len(self.store.of(self.jobs)) == len(self.jobs):
+        if not is_open or len(self.store.of(jobs)) == len(jobs):
             return []
         here = hardware.preferred_precision(self.cuda)
         other: Precision = "fp32" if here == "bf16" else "bf16"
-        if not (count := len(self.store.of(self.suite.jobs(self.preset, other)))):
+        keys = {job.key for job in jobs}
+        pairs = zip(self.jobs, self.suite.jobs(self.preset, other), strict=True)
+        if not (count := len(self.store.of([twin for job, twin in pairs if job.key in keys]))):
             return []
         return [
             f"the preset leaves the precision open, and this machine chooses {here}; {count} of these jobs have "
@@ -137,28 +139,29 @@ class Campaign:
             )
         return ["key", "job", "status", "reason", "top1", "macs", "seconds"], rows
 
-    def overview(self) -> tuple[list[str], list[list[object]]]:
-        """Return headings, and a row for each cell: its jobs by state, and the time left."""
+    def overview(self, jobs: Sequence[Job]) -> tuple[list[str], list[list[object]]]:
+        """Return headings, and a row for each cell of these jobs: how many there are by state, and the time left."""
         cells: dict[tuple[object, ...], list[Job]] = defaultdict(list)
         variants = Variants(self.jobs)
-        for job in self.jobs:
+        for job in jobs:
             cell: tuple[object, ...] = (
                 job.target,
                 job.network,
                 job.width,
                 variants.name(job),
                 job.start,
+                job.budget.resource,
                 f"{job.budget.keep:g}",
             )
             cells[cell].append(job)
         rows: list[list[object]] = []
-        for row, jobs in cells.items():
-            found, unsound = self.estimate(jobs), [record.status for record in self.without_result(jobs)]
+        for row, alike in cells.items():
+            found, unsound = self.estimate(alike), [record.status for record in self.without_result(alike)]
             skipped = unsound.count("skipped")
             left = "unknown" if found.seconds is None else duration(found.seconds)
             done, failed = found.done - len(unsound), len(unsound) - skipped
-            rows.append([*row, len(jobs), done, failed, skipped, found.missing, left])
-        headings = ["target", "network", "width", "method", "start", "keep"]
+            rows.append([*row, len(alike), done, failed, skipped, found.missing, left])
+        headings = ["target", "network", "width", "method", "start", "resource", "keep"]
         return [*headings, "jobs", "done", "failed", "skipped", "missing", "time left"], rows
 
 
