@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +15,13 @@ from torch.nn import functional as F
 from stampbench.data.loader import EpochLoader
 from stampbench.job import ArtefactSpec, Protocol
 from stampbench.measure.phases import PhaseClock
+from stampbench.moments import moments, restore_moments
 from stampbench.pruning.masks import apply_weight_masks
+
+if TYPE_CHECKING:
+    from stampbench.contract import Checkpoint
+
+NETWORK, OPTIMIZER = "network.", "optimizer"
 
 
 class DivergedError(ArithmeticError):
@@ -113,6 +120,22 @@ class Trainer:
             raise DivergedError(f"the training loss became {mean}; a lower learning rate may help")
         return mean
 
+    def state(self) -> dict[str, Tensor]:
+        """Return the network's tensors and the optimiser's momenta, named "network.…" and "optimizer.…"."""
+        network = {NETWORK + name: tensor for name, tensor in self.network.state_dict().items()}
+        return network | moments(self._optimizer, OPTIMIZER)
+
+    def restore(self, saved: Mapping[str, Tensor], epochs: int) -> None:
+        """Restore a `state` that was reached after some epochs, into a trainer that has not trained yet."""
+        network = {n.removeprefix(NETWORK): tensor for n, tensor in saved.items() if n.startswith(NETWORK)}
+        self.network.load_state_dict(network)
+        restore_moments(self._optimizer, OPTIMIZER, saved)
+        self.loader.skip(epochs)
+        done = epochs * len(self.loader)
+        self._schedule.load_state_dict(self._schedule.state_dict() | {"last_epoch": done, "_step_count": done + 1})
+        for group in self._optimizer.param_groups:
+            group["lr"] = self.recipe.learning_rate * self.recipe.rate(done, len(self.loader))
+
     def step(self, images: Tensor, labels: Tensor) -> Tensor:
         """Take one optimiser step and return the loss, a scalar still on the device."""
         with autocast(self._device, self.recipe.precision):
@@ -145,16 +168,18 @@ def fit(
     validation: Callable[[], Iterable[tuple[Tensor, Tensor]]],
     clock: PhaseClock,
     report: Callable[[int, float, float], None],
+    checkpoint: Checkpoint | None = None,
 ) -> History:
     """Train for all epochs of the recipe, charged to "train", and validate after each, charged to "evaluate".
 
     The warm-up before the first epoch is charged to "warm-up". `report` is called after each validation with the
-    epoch (from 1), its mean loss and its accuracy.
+    epoch (from 1), its mean loss and its accuracy. With a `checkpoint`, a run that was killed goes on, to the same
+    bits, after the last epoch that it finished; its history holds the epochs of all runs, its clock those of the last.
     """
-    history = History([], [], [])
+    history = (_resumed(trainer, checkpoint) if checkpoint else None) or History([], [], [])
     with clock.phase("warm-up"):
         warm_up(trainer)
-    for epoch in range(1, trainer.recipe.epochs + 1):
+    for epoch in range(len(history.loss) + 1, trainer.recipe.epochs + 1):
         before = clock.seconds.get("train", 0.0)
         with clock.phase("train"):
             loss = trainer.epoch()
@@ -164,6 +189,18 @@ def fit(
         history.accuracy.append(accuracy)
         history.seconds.append(clock.seconds["train"] - before)
         report(epoch, loss, accuracy)
+        if checkpoint:
+            kept = {name: torch.tensor(values, dtype=torch.float64) for name, values in asdict(history).items()}
+            checkpoint.save(trainer.state() | kept)
+    return history
+
+
+def _resumed(trainer: Trainer, checkpoint: Checkpoint) -> History | None:
+    """Restore the trainer from the checkpoint and return the history so far, or None if nothing was saved."""
+    if not (saved := checkpoint.load()):
+        return None
+    history = History(**{name: saved[name].tolist() for name in History.__dataclass_fields__})
+    trainer.restore(saved, len(history.loss))
     return history
 
 

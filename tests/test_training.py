@@ -2,6 +2,7 @@
 
 import copy
 import math
+from contextlib import suppress
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from stampbench.data.catalogue import resolve
 from stampbench.data.loader import EpochLoader
 from stampbench.measure.phases import PhaseClock
 from stampbench.networks.initial import build, initialise
+from stampbench.running.checkpoint import Checkpoint
 from stampbench.training import DivergedError, Recipe, Trainer, evaluate, fit
 
 DIGITS = resolve("digits")
@@ -152,3 +154,30 @@ def test_accuracy_counts_by_hand():
     # Row 1 misses by one place: class 0 is ranked sixth; row 3 is not finite and counts as wrong.
     assert top1 == pytest.approx(1 / 4)
     assert top5 == pytest.approx(2 / 4)
+
+
+@pytest.mark.parametrize("stopped_after", [1, 2, 3])
+def test_a_killed_training_goes_on_to_the_same_bits(tmp_path, stopped_after):
+    """Three epochs with a warm-up that ends inside one: a rate, momentum or draw that is not restored would show."""
+
+    class KilledError(Exception):
+        pass
+
+    def killed(epoch, loss, accuracy):
+        if epoch == stopped_after + 1:
+            raise KilledError
+
+    def run(trained, name, report):
+        trainer = Trainer(trained, loader(), recipe(epochs=3, warmup_epochs=1.5))
+        kept = Checkpoint(tmp_path / name)
+        return fit(trainer, lambda: loader().epoch(), PhaseClock(CPU), report, kept), trainer.loader.digests()
+
+    undisturbed, resumed, reported = network(), network(), []
+    whole, drawn = run(undisturbed, "other", lambda *_: None)
+    with suppress(KilledError):
+        run(network(), "checkpoint", killed)
+    history, drawn_again = run(resumed, "checkpoint", lambda epoch, *_: reported.append(epoch))
+    assert reported == list(range(stopped_after + 1, 4))
+    assert (history.loss, history.accuracy, drawn_again) == (whole.loss, whole.accuracy, drawn)
+    assert len(history.seconds) == 3
+    assert all(torch.equal(tensor, resumed.state_dict()[name]) for name, tensor in undisturbed.state_dict().items())

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from stampbench.contract import Artefact, ArtefactSpec, Context, Task
 from stampbench.data.augmentation import normalise, resize
+from stampbench.moments import moments, restore_moments
 from stampbench.networks.initial import build, place
 from stampbench.pruning.allocate import allocate, fractional_ranks
 from stampbench.pruning.cost import CostModel
@@ -164,8 +165,7 @@ class MetaTraining:
         tensors = self.learned() | {"steps": torch.tensor(self.steps), "seconds": torch.tensor(seconds).double()}
         tensors["curve"] = torch.tensor([list(point.values()) for point in self.curve], dtype=torch.float64)
         for name, optimizer in self._optimizers.items():
-            for index, moments in optimizer.state_dict()["state"].items():
-                tensors |= {f"{name}.{index}.{key}": value for key, value in moments.items()}
+            tensors |= moments(optimizer, name)
         return tensors
 
     def restore(self, saved: Mapping[str, Tensor]) -> float:
@@ -173,16 +173,7 @@ class MetaTraining:
         for prefix, module in ((GENERATOR, self.generator), (NETWORK, self.shared)):
             module.load_state_dict({n.removeprefix(prefix): t for n, t in saved.items() if n.startswith(prefix)})
         for name, optimizer in self._optimizers.items():
-            parameters = optimizer.param_groups[0]["params"]
-            moments: dict[int, dict[str, Tensor]] = {}
-            for path, value in saved.items():
-                if path.startswith(f"{name}."):
-                    _, index, key = path.split(".")
-                    like = parameters[int(index)]
-                    # A fused step ignores strides, so moments must have the memory layout of their parameter.
-                    placed = torch.empty_like(like).copy_(value) if value.shape == like.shape else value
-                    moments.setdefault(int(index), {})[key] = placed
-            optimizer.load_state_dict(optimizer.state_dict() | {"state": moments})
+            restore_moments(optimizer, name, saved)
         self.steps = int(saved["steps"])
         self.curve = [dict(zip(POINT, values, strict=True)) for values in saved["curve"].tolist()]
         return float(saved["seconds"])

@@ -60,16 +60,25 @@ class EpochLoader:
         for part, target in _batches(images, labels, self._batch_size):
             yield scale_and_shift(part, *self._affine), target
 
+    def skip(self, epochs: int) -> None:
+        """Draw what some epochs draw, without their batches, to go on where an interrupted training stopped."""
+        for _ in range(epochs):
+            self._drawn()
+
     def digests(self) -> dict[str, str]:
         """Return the digests so far, 16 hexadecimal digits each, of the batch order and the augmentation draws."""
         return {"batch_order": self.order_digest.hex(), "augmentation": self.augmentation_digest.hex()}
 
-    def _shuffled(self) -> Batch:
-        count, device = len(self._split), self._split.images.device
-        order = torch.randperm(count, generator=self._order)
-        draws = self._augmentation.draw(count, self._draws)
+    def _drawn(self) -> tuple[Tensor, Tensor]:
+        order = torch.randperm(len(self._split), generator=self._order)
+        draws = self._augmentation.draw(len(self._split), self._draws)
         self.order_digest.add(order)
         self.augmentation_digest.add(draws)
+        return order, draws
+
+    def _shuffled(self) -> Batch:
+        count, device = len(self._split), self._split.images.device
+        order, draws = self._drawn()
         used = order[: min(count, len(self) * self._batch_size)].to(device)
         images = self._augmentation.apply(self._split.images[used], draws.to(device)[used])
         return images, self._split.labels[used]

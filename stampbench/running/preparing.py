@@ -133,7 +133,8 @@ def _made(
     )
     if spec.kind == pretraining.KIND:
         report = workplace.reporter(label, int(values["epochs"]))
-        return pretraining.pretrain(spec, task, dataset, workplace.device, report)
+        saved = checkpoint_of(workplace, spec.digest)
+        return pretraining.pretrain(spec, task, dataset, workplace.device, report, saved)
     clock, table = PhaseClock(workplace.device), artefacts.get(layer_times.KIND)
     context = context_of(job, dataset, spec.seed, clock, workplace, spec.digest, table)
     context = replace(context, precision=values["precision"], show=workplace.pace(label))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 
 from stampbench import seeding
-from stampbench.contract import Artefact, Task
+from stampbench.contract import Artefact, Checkpoint, Task
 from stampbench.data.catalogue import Dataset
 from stampbench.data.loader import evaluation_batches, training_batches
 from stampbench.job import ArtefactSpec, Job, Start
@@ -27,11 +27,17 @@ def spec_of(job: Job) -> ArtefactSpec | None:
 
 
 def pretrain(
-    spec: ArtefactSpec, task: Task, dataset: Dataset, device: torch.device, report: Callable[[int, float, float], None]
+    spec: ArtefactSpec,
+    task: Task,
+    dataset: Dataset,
+    device: torch.device,
+    report: Callable[[int, float, float], None],
+    checkpoint: Checkpoint,
 ) -> Artefact:
     """Train the spec's network from fresh weights; the artefact holds its state dict and the seconds of training.
 
-    `report` is called after each epoch with its number (from 1), its mean loss and its validation accuracy.
+    `report` is called after each epoch with its number (from 1), its mean loss and its validation accuracy. A run that
+    was killed goes on from the checkpoint; the seconds are those of all its epochs.
     """
     values = spec.settings
 
@@ -42,12 +48,12 @@ def pretrain(
     initialise(network, stream("initial-weights"), stream("head"))
     place(network, device)
     loader = training_batches(task, dataset, values["batch_size"], stream)
-    clock = PhaseClock(device)
     history = fit(
         Trainer(network, loader, Recipe.of_spec(spec)),
         lambda: evaluation_batches(task.validation, dataset, task.mean, task.std, 256),
-        clock,
+        PhaseClock(device),
         report,
+        checkpoint,
     )
     notes = {"train_images": len(task.train), "validation_top1": history.accuracy, "train_loss": history.loss}
-    return Artefact(network.state_dict(), clock.seconds["train"], notes)
+    return Artefact(network.state_dict(), sum(history.seconds), notes)

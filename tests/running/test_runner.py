@@ -18,13 +18,15 @@ from stampbench.running import runner
 from stampbench.running.artefacts import Artefacts
 from stampbench.running.executors.base import tidy
 from stampbench.running.executors.local import Local
+from stampbench.running.preparing import prepare
 from stampbench.running.progress import SilentProgress
 from stampbench.running.runner import run
 from stampbench.running.workplace import Workplace
 from stampbench.store import Store
+from stampbench.training import Trainer
 from tests.fixtures import factories
 from tests.fixtures.quickly import quicken
-from tests.fixtures.tiny import JOBS, TINY
+from tests.fixtures.tiny import JOBS, TINY, tiny
 from tests.fixtures.toy_methods import TARGETS
 
 CPU = torch.device("cpu")
@@ -185,6 +187,29 @@ def test_a_disk_without_room_for_an_artefact_stops_the_run_before_it_is_trained(
     digest = pool[1][job.key].artefacts[0].digest
     saved = max(path.stat().st_size for path in (packed.cache_root() / "artefacts" / digest).iterdir())
     assert len(asked) == 1 and 3 * saved < asked[0] < 5 * saved + 2**20
+
+
+def test_a_pretraining_that_was_stopped_goes_on_after_its_last_epoch(pool, tmp_path, monkeypatch):
+    """The target's network takes three epochs here, and is stopped in the second."""
+    job = next(job for job in tiny(epochs=3).jobs("tiny", "fp32") if job.start is Start.TARGET)
+    _, undisturbed = prepare(job, workplace(tmp_path / "undisturbed"))
+    epoch, begun, there = Trainer.epoch, [], workplace(tmp_path / "stopped")
+
+    def stopped(trainer: Trainer) -> float:
+        begun.append(trainer)
+        if len(begun) == 2:
+            raise KeyboardInterrupt
+        return epoch(trainer)
+
+    monkeypatch.setattr(Trainer, "epoch", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(job, there)
+    saved = list((tmp_path / "stopped").rglob("checkpoints/*.safetensors"))
+    _, resumed = prepare(job, there)
+    assert len(begun) == 2 + 2 and len(saved) == 1 and not saved[0].exists()
+    whole, again = undisturbed["pretrained"], resumed["pretrained"]
+    assert all(torch.equal(tensor, again.tensors[name]) for name, tensor in whole.tensors.items())
+    assert again.notes == whole.notes and again.seconds > 0
 
 
 def test_a_disk_that_fills_up_in_a_job_has_room_for_its_record(pool, tmp_path, monkeypatch):
