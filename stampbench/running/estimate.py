@@ -47,8 +47,9 @@ class PastRecords:
     """The times of finished records, indexed by what a job may share with them.
 
     A job is expected to take the median time of the records that share most with it: those of the same cell, else of
-    the same method, else of the same network; always of the same precision and kind of device. Outside its cell, the
-    time is scaled by epochs × images × pixels, and by the share of MACs where the budgets differ.
+    the same method, else of the same network, else of that network at other widths; always of the same precision and
+    kind of device. Outside its cell, the time is scaled by epochs × images × pixels, by the share of MACs where the
+    budgets differ, and by the square of the width where that does.
     """
 
     def __init__(self, records: Iterable[Record], cuda: bool = False) -> None:
@@ -85,19 +86,22 @@ class PastRecords:
         """Return the seconds that it takes to make the artefacts that these jobs need and no record has used yet."""
         needed: dict[Hashable, float] = {}
         for job in jobs:
-            for kind, seconds in self._artefacts.get(_needs(job), {}).items():
+            known = ((self._artefacts[alike], scale) for alike, scale in _needs(job) if alike in self._artefacts)
+            kinds, scale = next(known, ({}, 1.0))
+            for kind, seconds in kinds.items():
                 artefact = _artefact(job, *kind)
                 if artefact not in self._made:
-                    needed[artefact] = median(seconds) * _artefact_work(job, kind[1])
+                    needed[artefact] = median(seconds) * scale * _artefact_work(job, kind[1])
         return sum(needed.values())
 
     def _add(self, record: Record) -> None:
         for alike, work in _similarities(record.job):
             self._rates[alike].append(wall_seconds(record) / work)
-        kinds = self._artefacts[_needs(record.job)]
         for use in record.artefacts:
             self._made.add(_artefact(record.job, use.kind, use.scope))
-            kinds.setdefault((use.kind, use.scope), []).append(_rate(record.job, use))
+            for alike, scale in _needs(record.job):
+                rates = self._artefacts[alike].setdefault((use.kind, use.scope), [])
+                rates.append(_rate(record.job, use) / scale)
 
 
 def _similarities(job: Job) -> Iterator[tuple[Hashable, float]]:
@@ -110,7 +114,9 @@ def _similarities(job: Job) -> Iterator[tuple[Hashable, float]]:
     yield ("method", network, method, job.budget), images
     yield ("budget", network, job.budget), images
     # Masked weights are still multiplied: only removed channels save time.
-    yield ("network", network), images * (job.budget.keep if job.granularity is Granularity.CHANNEL else 1.0)
+    work = images * (job.budget.keep if job.granularity is Granularity.CHANNEL else 1.0)
+    yield ("network", network), work
+    yield ("any width", job.network, job.protocol.precision), work * job.width**2
 
 
 def _images(job: Job) -> int:
@@ -124,9 +130,11 @@ def _pixels(job: Job) -> float:
     return (known.input_size if known else 32) ** 2 / 32**2
 
 
-def _needs(job: Job) -> Hashable:
-    """Return a key that is equal for jobs that need the same kinds of artefacts."""
-    return job.network, job.width, job.protocol.precision, job.method, job.start, job.budget.table is not None
+def _needs(job: Job) -> Iterator[tuple[Hashable, float]]:
+    """Yield keys that jobs share which need the same kinds of artefacts, and what the times are proportional to."""
+    kinds = (job.network, job.protocol.precision, job.method, job.start, job.budget.table is not None)
+    yield (job.width, *kinds), 1.0
+    yield ("any width", *kinds), job.width**2
 
 
 def _artefact(job: Job, kind: str, scope: str) -> Hashable:

@@ -3,8 +3,9 @@
 `python -m tests.benchmarks.ceiling [--target tinyimagenet-dev0] [--resource training-time] [--keep 0.6]`. Channels are
 ranked by the L1 norms of the reference weights, whatever the widths, so that nothing but the widths differs. Profile 0
 has uniform widths, the others draw a share for every group. The best by validation accuracy, of one seed, are run again
-with other seeds, because the best of many is partly the luckiest. Only development targets may be asked for. The same
-command resumes after a stop.
+with other seeds, because the best of many is partly the luckiest. Only development targets may be asked for. All starts
+from the reference network that the repository carries, unless another width, network or precision of it is asked for.
+The same command resumes after a stop.
 """
 
 from __future__ import annotations
@@ -72,6 +73,8 @@ def main() -> None:
     parser.add_argument("--width", type=float, default=0.25)
     parser.add_argument("--resource", default="training-time")
     parser.add_argument("--keep", type=float, default=0.6)
+    parser.add_argument("--round-to", type=int, default=8)
+    parser.add_argument("--reference-precision", choices=["bf16", "fp32"], default="bf16")
     parser.add_argument("--profiles", type=int, default=40)
     parser.add_argument("--results", type=Path, default=Path("build/ceiling"))
     asked = parser.parse_args()
@@ -106,10 +109,15 @@ def suite_of(asked: argparse.Namespace, target: str) -> Suite:
         "validation_images": 400,
         "epochs": 20,
         "threads": 2,
-        "round_to": 8,
+        "round_to": asked.round_to,
         "head_steps": 8,
         "learning_rate": {"random": 0.1, "reference": 0.1, "target": 0.2},
-        "reference": {"dataset": "tinyimagenet", "epochs": 10},
+        "reference": {
+            "dataset": "tinyimagenet",
+            "epochs": 10,
+            "precision": asked.reference_precision,
+            "validation_images": 1000,
+        },
     }
     preset = {"protocol": protocol, "grid": [grid]}
     return Suite.model_validate({"name": "ceiling", "title": "The ceiling of widths", "presets": {"search": preset}})
