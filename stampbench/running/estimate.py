@@ -12,6 +12,8 @@ from stampbench.job import Granularity, Job
 from stampbench.record import ArtefactUse, Record
 from stampbench.seeding import artefact_seed, digest_of_json
 
+ANY_WIDTH = "any width"
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -47,8 +49,8 @@ class PastRecords:
     """The times of finished records, indexed by what a job may share with them.
 
     A job is expected to take the median time of the records that share most with it: those of the same cell, else of
-    the same method, else of the same network, else of that network at other widths; always of the same precision and
-    kind of device. Outside its cell, the time is scaled by epochs × images × pixels, by the share of MACs where the
+    the same method, else of the same network, else of the dense network at other widths; always of the same precision
+    and kind of device. Outside its cell, the time is scaled by epochs × images × pixels, by the share of MACs where the
     budgets differ, and by the square of the width where that does.
     """
 
@@ -86,7 +88,7 @@ class PastRecords:
         """Return the seconds that it takes to make the artefacts that these jobs need and no record has used yet."""
         needed: dict[Hashable, float] = {}
         for job in jobs:
-            known = ((self._artefacts[alike], scale) for alike, scale in _needs(job) if alike in self._artefacts)
+            known = ((self._artefacts[key], scale) for key, scale in _needs(job) if key in self._artefacts)
             kinds, scale = next(known, ({}, 1.0))
             for kind, seconds in kinds.items():
                 artefact = _artefact(job, *kind)
@@ -96,15 +98,17 @@ class PastRecords:
 
     def _add(self, record: Record) -> None:
         for alike, work in _similarities(record.job):
-            self._rates[alike].append(wall_seconds(record) / work)
+            # What is pruned from a narrow network takes more time than its share of MACs, unlike at full width.
+            if alike[0] != ANY_WIDTH or record.job.budget.keep == 1:
+                self._rates[alike].append(wall_seconds(record) / work)
         for use in record.artefacts:
             self._made.add(_artefact(record.job, use.kind, use.scope))
-            for alike, scale in _needs(record.job):
-                rates = self._artefacts[alike].setdefault((use.kind, use.scope), [])
+            for key, scale in _needs(record.job):
+                rates = self._artefacts[key].setdefault((use.kind, use.scope), [])
                 rates.append(_rate(record.job, use) / scale)
 
 
-def _similarities(job: Job) -> Iterator[tuple[Hashable, float]]:
+def _similarities(job: Job) -> Iterator[tuple[tuple[Hashable, ...], float]]:
     """Yield keys that similar jobs share, the most similar first, and the work that their times are proportional to."""
     network = (job.network, job.width, job.protocol.precision)
     method = (job.method, digest_of_json(job.options), job.start, job.granularity)
@@ -116,7 +120,7 @@ def _similarities(job: Job) -> Iterator[tuple[Hashable, float]]:
     # Masked weights are still multiplied: only removed channels save time.
     work = images * (job.budget.keep if job.granularity is Granularity.CHANNEL else 1.0)
     yield ("network", network), work
-    yield ("any width", job.network, job.protocol.precision), work * job.width**2
+    yield (ANY_WIDTH, job.network, job.protocol.precision), work * job.width**2
 
 
 def _images(job: Job) -> int:
@@ -134,7 +138,7 @@ def _needs(job: Job) -> Iterator[tuple[Hashable, float]]:
     """Yield keys that jobs share which need the same kinds of artefacts, and what the times are proportional to."""
     kinds = (job.network, job.protocol.precision, job.method, job.start, job.budget.table is not None)
     yield (job.width, *kinds), 1.0
-    yield ("any width", *kinds), job.width**2
+    yield (ANY_WIDTH, *kinds), job.width**2
 
 
 def _artefact(job: Job, kind: str, scope: str) -> Hashable:

@@ -58,8 +58,6 @@ def test_what_is_unknown_is_left_out_and_counted():
         ({"method": "random"}, 1),
         ({"keep": 0.5}, 2),
         ({"method": "dense"}, 4),
-        # The work of a convolution is the product of two widths.
-        ({"width": 0.5}, 4),
         # Masked weights are multiplied all the same.
         ({"granularity": Granularity.WEIGHT, "budget": Budget(resource="weights", keep=0.01)}, 4),
     ],
@@ -101,13 +99,21 @@ def test_reference_artefacts_serve_all_targets():
     assert estimate([factories.job(protocol=longer)], history).seconds == pytest.approx(10 + 200)
 
 
+def test_another_width_is_learned_from_the_dense_network_alone():
+    """The work of a convolution is the product of two widths, and a narrow network's share of MACs is not of time."""
+    history = [took(factories.job("dense"), 16.0), took(factories.job(), 10.0)]
+    wider = [factories.job("dense", width=0.5), factories.job(width=0.5)]
+    assert [estimate([job], history).seconds for job in wider] == [pytest.approx(4 * 16), pytest.approx(16)]
+    assert estimate(wider, history[1:]).seconds is None
+
+
 def test_artefacts_of_another_width_are_scaled_by_its_square_unless_that_width_is_known():
-    history = [took(factories.job(), 10.0, [pretrained("reference", 100.0)])]
-    wider = [factories.job(width=0.5, seed=seed) for seed in (0, 3)]
-    assert estimate(wider, history).seconds == pytest.approx(4 * (2 * 10 + 100))
+    history = [took(factories.job("dense"), 40.0, [pretrained("reference", 100.0)])]
+    wider = [factories.job("dense", width=0.5, seed=seed) for seed in (0, 3)]
+    assert estimate(wider, history).seconds == pytest.approx(4 * (2 * 40 + 100))
     history.append(took(wider[0], 30.0, [pretrained("reference", 250.0)]))
     assert estimate(wider, history).seconds == pytest.approx(30)
-    assert estimate([factories.job(width=0.5, seed=1)], history).seconds == pytest.approx(30 + 250)
+    assert estimate([factories.job("dense", width=0.5, seed=1)], history).seconds == pytest.approx(30 + 250)
 
 
 def calls(count: int) -> int:
