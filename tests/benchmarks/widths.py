@@ -13,9 +13,9 @@ import torch
 from tabulate import tabulate
 from torch import nn
 
-from stampbench.files import write_atomically
 from stampbench.measure import hardware
 from stampbench.training import autocast
+from tests.benchmarks.pages import put_section
 
 BATCH, STEPS, THREADS = 128, 11, 2
 # The pixels along a side, and the widths, of both the input and the output.
@@ -24,16 +24,16 @@ PAGE = Path("results/benchmarks/widths.md")
 
 
 def main() -> None:
-    """Time every block, and add the tables of this device to the page."""
+    """Time every block, and put the tables of this device into the page."""
     torch.set_num_threads(THREADS)
     torch.use_deterministic_algorithms(True)
     precision = hardware.preferred_precision(cuda=False)
-    parts = [f"## {hardware.device_name()}, {precision}\n"]
+    parts = []
     for size, widths in PLACES.items():
         rows = [[f"{size} × {size}", *(f"{1000 * seconds(width, size, precision):.1f}" for width in widths)]]
         parts.append(tabulate(rows, headers=["pixels", *map(str, widths)], tablefmt="pipe") + "\n")
-    before = PAGE.read_text() if PAGE.exists() else f"# Milliseconds by width\n\n{__doc__}"
-    write_atomically(PAGE, "\n".join([before, *parts]))
+    head = f"# Milliseconds by width\n\n{__doc__}"
+    put_section(PAGE, head, f"{hardware.device_name()}, {precision}", "\n".join(parts))
 
 
 def seconds(width: int, size: int, precision: str) -> float:
