@@ -72,6 +72,7 @@ def main() -> None:
     """Time the widths that are asked for, and put the table of this device into the page."""
     torch.set_num_threads(THREADS)
     torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     widths = [float(width) for width in sys.argv[1:]] or [0.25, 0.5, 1.0]
     columns = [milliseconds(width) for width in widths]
     rows = [[part, *(column[part] for column in columns)] for part in columns[0]]

@@ -27,6 +27,7 @@ def main() -> None:
     """Time every block, and put the tables of this device into the page."""
     torch.set_num_threads(THREADS)
     torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     precision = hardware.preferred_precision(cuda=False)
     parts = []
     for size, widths in PLACES.items():
