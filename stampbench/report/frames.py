@@ -31,6 +31,8 @@ SPEED_UPS = ["train_speed_up", "inference_speed_up"]
 # Where the budget is one of time: the share of the dense network's time, as the plan predicted it and as measured.
 TIME_SHARES = ["predicted_share", "measured_share"]
 MEASURES = ["top1", "top5", "params", "macs", *TIME_SHARES, *SECONDS, *SPEED_UPS]
+# The largest measured share of a cell's networks.
+SLOWEST = "slowest_share"
 # A plan is over its budget of time if the measured share is more than 5 % above the budget.
 MOST_OVER = 1.05
 # The columns that say which images, devices and numerics a record comes from.
@@ -73,8 +75,8 @@ def cell_frame(jobs: pd.DataFrame) -> pd.DataFrame:
 
     The columns are `PLACE`, `HEAD`, planned and done (numbers of seeds), outcome (what became of the other seeds, or
     ""), keys (of the finished records), busy (during how many of them the machine was busy, in words, or ""), over (how
-    many of them take more time than their budget, in words, or ""), and for each measure m its mean m, its sample
-    standard deviation m_sd and its number of values m_n.
+    many of them take more than `MOST_OVER` times their budget of time), for each measure m its mean m, its sample
+    standard deviation m_sd and its number of values m_n, and `SLOWEST`.
     """
     keys = [*PLACE, *HEAD]
     rows = [
@@ -182,11 +184,13 @@ def device_of(made: Provenance) -> str:
 def _summary(group: pd.DataFrame) -> dict[str, Any]:
     done = group[group["status"] == "done"]
     counts = {"planned": len(group), "done": len(done), "outcome": _shortfall(group)}
-    row: dict[str, Any] = counts | {"keys": tuple(done["key"]), "busy": _busy(done), "over": _over(done)}
+    shares = done["measured_share"].astype(float)
+    over = int((shares > MOST_OVER * done["keep"]).sum())
+    row: dict[str, Any] = counts | {"keys": tuple(done["key"]), "busy": _busy(done), "over": over}
     for measure in MEASURES:
         summary = summarise(float(value) for value in done[measure].dropna())
         row |= {measure: summary.mean, f"{measure}_sd": summary.sd, f"{measure}_n": summary.n}
-    return row
+    return row | {SLOWEST: shares.max(), f"{SLOWEST}_n": row["measured_share_n"]}
 
 
 def _busy(done: pd.DataFrame) -> str:
@@ -198,18 +202,6 @@ def _busy(done: pd.DataFrame) -> str:
     return (
         f"other work kept the machine busy during {jobs}: a fixed step took up to {factors.max():.1f} times as long as "
         "usual, so these seconds may be too large"
-    )
-
-
-def _over(done: pd.DataFrame) -> str:
-    """Return how many jobs take more than their budget of time, and the largest share among them, or ""."""
-    over = done[done["measured_share"].astype(float) > MOST_OVER * done["keep"]]
-    if over.empty:
-        return ""
-    jobs = f"{len(over)} of {len(done)} {'network' if len(done) == 1 else 'networks'}"
-    return (
-        f"{jobs} took more than 5 % above the budget when measured, the slowest {over['measured_share'].max():.3f} of "
-        "the dense network's time"
     )
 
 

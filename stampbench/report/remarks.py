@@ -6,8 +6,11 @@ from collections.abc import Iterable, Sequence
 from statistics import fmean
 from typing import Any
 
+import pandas as pd
+
 from stampbench.job import Job
 from stampbench.record import Record
+from stampbench.report.frames import MOST_OVER
 from stampbench.report.variants import Variants
 from stampbench.report.words import network_label, share_in_words
 from stampbench.statistics import summarise
@@ -27,6 +30,19 @@ def remarks(jobs: Sequence[Job], records: Sequence[Record], reference_dataset: s
         *_reference_side(records, reference_dataset),
         *paper_sizes(records),
         *_stale(jobs, store),
+    ]
+
+
+def time_budgets(frame: pd.DataFrame) -> list[str]:
+    """Return how well the networks of a `job_frame` keep their budgets of time when measured, if there are any."""
+    timed = frame[frame["measured_share"].notna()]
+    if timed.empty:
+        return []
+    ratios, most = timed["measured_share"].astype(float) / timed["keep"], MOST_OVER - 1
+    within, over = ((ratios - 1).abs() <= most), ratios > MOST_OVER
+    return [
+        f"Of {len(timed)} networks under a budget of time, {100 * within.mean():.0f} % took within {100 * most:.0f} % "
+        f"of it when measured, and {100 * over.mean():.0f} % took longer than that."
     ]
 
 

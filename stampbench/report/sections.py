@@ -11,7 +11,7 @@ from stampbench.record import Record
 from stampbench.report.data import Data
 from stampbench.report.faster import faster
 from stampbench.report.model import Table
-from stampbench.report.remarks import remarks
+from stampbench.report.remarks import remarks, time_budgets
 from stampbench.report.tables import TABLES
 from stampbench.running import layer_times
 from stampbench.store import Store
@@ -57,7 +57,7 @@ def _section(suite: Suite, preset: str, jobs: Sequence[Job], records: dict[str, 
         return Section(title, (), notes)
     data = Data.of(suite, preset, jobs, store)
     tables = tuple(table for tables_of in TABLES for table in tables_of(data))
-    return Section(title, tables, (*faster(data), *notes), data)
+    return Section(title, tables, (*faster(data), *time_budgets(data.frame), *notes), data)
 
 
 def _runs(suite: Suite, preset: str, store: Store) -> list[list[Job]]:

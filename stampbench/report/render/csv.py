@@ -17,8 +17,8 @@ def cells(sections: Iterable[Data]) -> str:
     """Return one row per cell: the columns of `frames.cell_frame`, after suite, preset and precision, with the devices.
 
     Every measure m has its mean m, its sample standard deviation m_sd and its number of values m_n. The last columns
-    name the keys of the records, and say in words why seeds are missing (outcome), that the machine was busy (busy) and
-    that networks take more time than their budget (over).
+    name the keys of the records, and say in words why seeds are missing (outcome) and that the machine was busy (busy),
+    and how many networks take more than 5 % above their budget of time (over).
     """
     remarks = ["outcome", "busy", "over", "keys"]
     frames = [

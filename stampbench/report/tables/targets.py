@@ -7,12 +7,12 @@ from typing import Any
 import pandas as pd
 
 from stampbench.report.data import Data, Scope, at_place, devices, display_name, distinct
-from stampbench.report.frames import PLACE, TIME_SHARES
+from stampbench.report.frames import PLACE, SLOWEST, TIME_SHARES
 from stampbench.report.model import Column, Entry, Notes, Table
 from stampbench.report.tables.entries import MEASURES, dicts, distinct_rows, head, head_columns, measured
 from stampbench.report.words import network_label
 
-SOMETIMES = ("top5", *TIME_SHARES)
+SOMETIMES = ("top5", *TIME_SHARES, SLOWEST)
 
 
 def target_tables(data: Data) -> list[Table]:
