@@ -63,7 +63,7 @@ def document(sections: Sequence[Section], figures: Sequence[Sequence[Figure]]) -
         sections=[
             {
                 "content": section,
-                "title": section.title.removeprefix(f"{title}: "),
+                "title": _capitalised(section.title.removeprefix(f"{title}: ")),
                 "question": question(section.data) if section.data else "",
                 "stories": [table for table in shown if table.is_story],
                 "tables": [table for table in shown if not table.is_story],
@@ -135,3 +135,7 @@ def _outcome(record: Record) -> str:
     if record.accuracy is None:
         return f"{record.status}: {record.reason}"
     return f"{100 * record.accuracy.top1:.2f} % top-1"
+
+
+def _capitalised(heading: str) -> str:
+    return heading[:1].upper() + heading[1:]
