@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 # What may import what, the lowest first: a module may import those of its own room and of the rooms above it here.
 ROOMS = (
-    ("errors", "seeding", "files", "reading", "toml", "measure.phases"),
+    ("errors", "seeding", "files", "reading", "toml", "measure.phases", "moments"),
     ("registry", "job", "statistics", "fields", "mistakes"),
     ("data",),
     ("pruning.groups", "pruning.resources", "pruning.masks", "pruning.cost", "pruning.compact", "pruning.cropped"),
@@ -25,7 +25,18 @@ ROOMS = (
     ("listing", "details", "terminal", "output", "cli", "cli_data", "cli_options", "stopping", "__main__"),
 )
 # Methods know the contract and the harness's tools, and nothing that runs them or reads what came out.
-LENT_TO_METHODS = ("contract", "job", "registry", "errors", "data", "networks", "pruning", "training", "methods")
+LENT_TO_METHODS = (
+    "contract",
+    "job",
+    "registry",
+    "errors",
+    "data",
+    "networks",
+    "pruning",
+    "training",
+    "moments",
+    "methods",
+)
 
 
 @cache
