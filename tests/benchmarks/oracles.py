@@ -1,4 +1,4 @@
-"""What the benchmarks of ceilings share: methods of their own, run in this process and judged on validation images."""
+"""Hold what the benchmarks of ceilings share: methods of their own, run in this process, judged on validation images."""
 
 from __future__ import annotations
 
