@@ -1,4 +1,4 @@
-"""Hold what the benchmarks of ceilings share: methods of their own, run in this process, judged on validation images."""
+"""Hold what the benchmarks of ceilings share: methods of their own, run in-process, judged on validation images."""
 
 from __future__ import annotations
 
