@@ -1,4 +1,4 @@
-"""The moments that an optimiser gathers, as named tensors: what a checkpoint needs beside the parameters."""
+"""Named tensors of a checkpoint: the parts under a prefix, and the moments that an optimiser gathers."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor
+
+
+def part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Return the tensors whose names start with a prefix, named without it."""
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def moments(optimizer: torch.optim.Optimizer, prefix: str) -> dict[str, Tensor]:

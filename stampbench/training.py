@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from stampbench.data.loader import EpochLoader
 from stampbench.job import ArtefactSpec, Protocol
 from stampbench.measure.phases import PhaseClock
-from stampbench.moments import moments, restore_moments
+from stampbench.moments import moments, part, restore_moments
 from stampbench.pruning.masks import apply_weight_masks
 
 if TYPE_CHECKING:
@@ -127,8 +127,7 @@ class Trainer:
 
     def restore(self, saved: Mapping[str, Tensor], epochs: int) -> None:
         """Restore a `state` that was reached after some epochs, into a trainer that has not trained yet."""
-        network = {n.removeprefix(NETWORK): tensor for n, tensor in saved.items() if n.startswith(NETWORK)}
-        self.network.load_state_dict(network)
+        self.network.load_state_dict(part(saved, NETWORK))
         restore_moments(self._optimizer, OPTIMIZER, saved)
         self.loader.skip(epochs)
         done = epochs * len(self.loader)

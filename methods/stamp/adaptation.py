@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stampbench.contract import MASK_NOTE, Artefact, Budget, Context, Task
+from stampbench.moments import part
 from stampbench.pruning.allocate import Allocation, allocate
 
 from .mask_generator import mean_logits
@@ -136,7 +137,7 @@ def load_generator(
     head = network.get_submodule("head")
     assert isinstance(head, nn.Linear)
     generator = make_generator(options, shape.groups, head.in_features)
-    load_into(generator, part(made, GENERATOR))
+    load_into(generator, part(made.tensors, GENERATOR))
     return generator.to(context.device)
 
 
@@ -154,14 +155,9 @@ def load_into(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     module.load_state_dict(dict(tensors))
 
 
-def part(made: Artefact, prefix: str) -> dict[str, Tensor]:
-    """Return the tensors of an artefact whose names start with a prefix, named without it."""
-    return {name.removeprefix(prefix): t for name, t in made.tensors.items() if name.startswith(prefix)}
-
-
 def body(made: Artefact) -> dict[str, Tensor]:
     """Return the shared weights of an artefact, without the reference's head."""
-    return {name: t for name, t in part(made, NETWORK).items() if not name.startswith("head.")}
+    return {name: t for name, t in part(made.tensors, NETWORK).items() if not name.startswith("head.")}
 
 
 def permutations(shape: Shape, context: Context) -> dict[str, Tensor]:

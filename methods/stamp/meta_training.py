@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from stampbench.contract import Artefact, ArtefactSpec, Context, Task
 from stampbench.data.augmentation import normalise, resize
-from stampbench.moments import moments, restore_moments
+from stampbench.moments import moments, part, restore_moments
 from stampbench.networks.initial import build, place
 from stampbench.pruning.allocate import allocate, fractional_ranks
 from stampbench.pruning.cost import CostModel
@@ -171,7 +171,7 @@ class MetaTraining:
     def restore(self, saved: Mapping[str, Tensor]) -> float:
         """Restore a `state`, and return the seconds that it took."""
         for prefix, module in ((GENERATOR, self.generator), (NETWORK, self.shared)):
-            module.load_state_dict({n.removeprefix(prefix): t for n, t in saved.items() if n.startswith(prefix)})
+            module.load_state_dict(part(saved, prefix))
         for name, optimizer in self._optimizers.items():
             restore_moments(optimizer, name, saved)
         self.steps = int(saved["steps"])

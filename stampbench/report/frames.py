@@ -181,16 +181,20 @@ def device_of(made: Provenance) -> str:
     return made.device if made.exclusive else f"{made.device} on {made.executor.capitalize()}"
 
 
+def over_budget(jobs: pd.DataFrame) -> pd.Series:
+    """Return for each row of a `job_frame` whether its network took too much more than its budget of time."""
+    return jobs["measured_share"].astype(float) > MOST_OVER * jobs["keep"]
+
+
 def _summary(group: pd.DataFrame) -> dict[str, Any]:
     done = group[group["status"] == "done"]
     counts = {"planned": len(group), "done": len(done), "outcome": _shortfall(group)}
-    shares = done["measured_share"].astype(float)
-    over = int((shares > MOST_OVER * done["keep"]).sum())
+    over = int(over_budget(done).sum())
     row: dict[str, Any] = counts | {"keys": tuple(done["key"]), "busy": _busy(done), "over": over}
     for measure in MEASURES:
         summary = summarise(float(value) for value in done[measure].dropna())
         row |= {measure: summary.mean, f"{measure}_sd": summary.sd, f"{measure}_n": summary.n}
-    return row | {SLOWEST: shares.max(), f"{SLOWEST}_n": row["measured_share_n"]}
+    return row | {SLOWEST: done["measured_share"].astype(float).max(), f"{SLOWEST}_n": row["measured_share_n"]}
 
 
 def _busy(done: pd.DataFrame) -> str:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from stampbench.job import Job
 from stampbench.record import Record
-from stampbench.report.frames import MOST_OVER
+from stampbench.report.frames import MOST_OVER, over_budget
 from stampbench.report.variants import Variants
 from stampbench.report.words import network_label, share_in_words
 from stampbench.statistics import summarise
@@ -39,7 +39,7 @@ def time_budgets(frame: pd.DataFrame) -> list[str]:
     if timed.empty:
         return []
     ratios, most = timed["measured_share"].astype(float) / timed["keep"], MOST_OVER - 1
-    within, over = ((ratios - 1).abs() <= most), ratios > MOST_OVER
+    within, over = (ratios - 1).abs() <= most, over_budget(timed)
     return [
         f"Of {len(timed)} networks under a budget of time, {100 * within.mean():.0f} % took within {100 * most:.0f} % "
         f"of it when measured, and {100 * over.mean():.0f} % took longer than that."
