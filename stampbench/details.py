@@ -61,6 +61,7 @@ def _dataset(name: str) -> Details:
         "training images": dataset.full_train,
         "test images": dataset.full_test,
         "flipped in training": "yes" if dataset.flip else "no",
+        "terms": dataset.terms,
     }
     return Details(facts, dataset.description)
 

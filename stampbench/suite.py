@@ -6,40 +6,19 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import product
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Discriminator,
-    Field,
-    Tag,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from stampbench import registry, toml
 from stampbench.contract import Method
 from stampbench.data import catalogue
-from stampbench.errors import SuiteError, UserError
-from stampbench.job import (
-    WEIGHTS,
-    Budget,
-    Epochs,
-    Granularity,
-    Job,
-    LearningRates,
-    Precision,
-    Protocol,
-    Reference,
-    Start,
-)
-from stampbench.mistakes import in_words, listed, mistakes
+from stampbench.errors import SuiteError
+from stampbench.grid import LIST, Choice, Grid, MethodChoice, Row, expand, refuse_twice, resolved, written_out
+from stampbench.job import Job, LearningRates, Precision, Protocol, Reference
+from stampbench.mistakes import in_words, listed
 
 
 def _plain_name(name: str) -> str:
@@ -48,62 +27,11 @@ def _plain_name(name: str) -> str:
     return name
 
 
+# Listing the jobs of a suite of this size takes some seconds, and running them takes weeks.
+MOST_JOBS = 10_000
 # The names of suites, presets and datasets become names of files, so none of them may lead elsewhere.
 Name = Annotated[str, AfterValidator(_plain_name)]
 Title = Annotated[str, Field(pattern=r"\S", max_length=200)]
-
-
-class MethodChoice(BaseModel):
-    """A row of the table: a method with its start and options. Whatever is not given takes the method's own default."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    name: str
-    start: Start | None = None
-    granularity: Granularity = Granularity.CHANNEL
-    options: dict[str, Any] = Field(default_factory=dict)
-
-
-Choice = str | MethodChoice
-# A number of seeds, or the seeds themselves. What kind was meant decides which mistake is told.
-Seeds = Annotated[
-    Annotated[int, Field(gt=0, le=1000), Tag("number")]
-    | Annotated[list[Annotated[int, Field(ge=0, lt=1000)]], Field(min_length=1), Tag("list")],
-    Discriminator(lambda given: "list" if isinstance(given, list) else "number"),
-]
-# "@name" among the rows of a grid or a claim stands for the suite's list of that name.
-LIST = "@"
-# Listing the jobs of a suite of this size takes some seconds, and running them takes weeks.
-MOST_JOBS = 10_000
-
-
-class Grid(BaseModel):
-    """The product of targets, networks, budgets, schedules, seeds and methods.
-
-    `methods` are rows of the table, or "@name" for a list of them. Budgets are shares of the `resource` for methods
-    that remove channels, and of the prunable weights for those that remove single weights. `epochs` are schedules that
-    replace the protocol's; each has the same share of warm-up. `seeds` is how many, from 0 on, or which.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-    targets: list[str] = Field(min_length=1)
-    networks: list[str] = Field(min_length=1)
-    width: float = Field(gt=0, le=64)
-    methods: list[Choice] = Field(min_length=1)
-    budgets: list[Annotated[float, Field(gt=0, le=1)]] = Field(min_length=1)
-    resource: str = "macs"
-    epochs: list[Epochs] | None = Field(None, min_length=1)
-    seeds: Seeds
-
-    @field_validator("targets", "networks", "methods", "budgets", "epochs", "seeds")
-    @classmethod
-    def _each_once(cls, entries: Any) -> Any:
-        _refuse_twice(entries if isinstance(entries, list) else [])
-        return entries
-
-    @property
-    def each_seed(self) -> Sequence[int]:
-        """The seeds, in order."""
-        return range(self.seeds) if isinstance(self.seeds, int) else self.seeds
 
 
 class SuiteProtocol(Protocol):
@@ -136,19 +64,6 @@ class Preset(BaseModel):
     grid: list[Grid] = Field(min_length=1)
 
 
-class Row(NamedTuple):
-    """A row of the table, spelled out."""
-
-    method: str
-    start: Start
-    granularity: Granularity
-    options: dict[str, Any]
-
-    def holds(self, job: Job) -> bool:
-        """Return whether the job belongs to this row."""
-        return self == (job.method, job.start, job.granularity, job.options)
-
-
 class Claim(BaseModel):
     """A claim of a suite: one row beats others at the same target, network and budget, seed by seed."""
 
@@ -168,27 +83,6 @@ class ComparisonPoint(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     keep: float = Field(gt=0, le=1)
     accuracy_of: Choice | None = None
-
-
-def _refuse_twice(entries: Sequence[Any]) -> None:
-    seen: set[str] = set()
-    for entry in entries:
-        written = json.dumps(entry, default=lambda choice: choice.model_dump(mode="json"), sort_keys=True)
-        if written in seen:
-            raise ValueError(f"{getattr(entry, 'name', entry)} is named twice; remove one of the two")
-        seen.add(written)
-
-
-def _written_out(rows: Sequence[Choice], lists: Mapping[str, Sequence[Choice]]) -> Iterator[Choice]:
-    """Yield the rows, with the rows of a list in place of its name. Raises `ValueError` for an unknown list."""
-    for row in rows:
-        if not isinstance(row, str) or not row.startswith(LIST):
-            yield row
-        elif (name := row.removeprefix(LIST)) in lists:
-            yield from lists[name]
-        else:
-            hint = registry.suggestion(name, lists) if lists else "; write it under [methods]"
-            raise ValueError(f"no list of methods is called {name!r}{hint}")
 
 
 class Suite(BaseModel):
@@ -214,7 +108,7 @@ class Suite(BaseModel):
                     raise ValueError(f"methods.{name} names the list {row!r}; a list holds methods, not other lists")
         for preset in self.presets.values():
             for grid in preset.grid:
-                _refuse_twice(self.choices(grid.methods))
+                refuse_twice(self.choices(grid.methods))
         for claim in self.claims:
             self.choices(claim.against)
         return self
@@ -238,11 +132,11 @@ class Suite(BaseModel):
 
     def choices(self, rows: Sequence[Choice]) -> list[Choice]:
         """Return these rows of a grid or a claim with every "@name" replaced by the list of that name."""
-        return list(_written_out(rows, self.methods))
+        return list(written_out(rows, self.methods))
 
     def row_of(self, choice: Choice) -> Row:
         """Return what the jobs of a row of the table have in common. Raises `SuiteError` as `jobs` does."""
-        method, row = _resolved(choice)
+        method, row = resolved(choice)
         return Row(method.name, row.start or method.default_start, row.granularity, row.options)
 
     def jobs(self, preset: str, precision: Precision) -> list[Job]:
@@ -256,11 +150,11 @@ class Suite(BaseModel):
         for grid in chosen.grid:
             for target in grid.targets:
                 catalogue.resolve(target, self.datasets)
-        jobs = {job.key: job for grid in chosen.grid for job in _expand(grid, self._rows(grid), protocol)}
+        jobs = {job.key: job for grid in chosen.grid for job in expand(grid, self._rows(grid), protocol)}
         return list(jobs.values())
 
     def _rows(self, grid: Grid) -> list[tuple[type[Method], MethodChoice]]:
-        return [_resolved(choice) for choice in self.choices(grid.methods)]
+        return [resolved(choice) for choice in self.choices(grid.methods)]
 
 
 def load(path: Path) -> Suite:
@@ -328,85 +222,3 @@ def _concrete(protocol: SuiteProtocol, precision: Precision) -> Protocol:
     if protocol.precision == "auto":
         values["precision"] = precision
     return Protocol.model_validate(values)
-
-
-def _expand(grid: Grid, rows: Sequence[tuple[type[Method], MethodChoice]], protocol: Protocol) -> Iterator[Job]:
-    for network in grid.networks:
-        _known(network, registry.NETWORKS)
-    _known(grid.resource, registry.RESOURCES)
-    schedules = [_scheduled(protocol, epochs) for epochs in grid.epochs] if grid.epochs else [protocol]
-    places = product(grid.each_seed, grid.targets, grid.networks, schedules, grid.budgets)
-    whole = [(method, row, method.Options.model_validate(row.options)) for method, row in rows]
-    for seed, target, network, scheduled, keep in places:
-        for method, row, options in whole:
-            start = row.start or method.default_start
-            relevant = _relevant(scheduled, method, start)
-            yield Job(
-                target=target,
-                network=network,
-                width=grid.width,
-                method=method.name,
-                method_version=method.version_with(options),
-                data_versions=_data_versions((target, *method.datasets(options)), relevant),
-                options=row.options,
-                start=start,
-                granularity=row.granularity,
-                budget=_budget(grid, method, row.granularity, keep),
-                seed=seed,
-                protocol=relevant,
-            )
-
-
-def _budget(grid: Grid, method: type[Method], granularity: Granularity, keep: float) -> Budget:
-    """Return the budget of a job; a method that removes nothing has the same budget in every grid."""
-    if granularity is Granularity.WEIGHT:
-        return Budget(resource=WEIGHTS, keep=keep)
-    return Budget(resource=grid.resource, keep=keep) if method.prunes else Budget(keep=1.0)
-
-
-def _scheduled(protocol: Protocol, epochs: int) -> Protocol:
-    warmup = protocol.warmup_epochs * epochs / protocol.epochs
-    return Protocol.model_validate(protocol.model_dump() | {"epochs": epochs, "warmup_epochs": warmup})
-
-
-def _relevant(protocol: Protocol, method: type[Method], start: Start) -> Protocol:
-    """Return the protocol without the parts that cannot affect this job, as a change there must keep its record."""
-    dropped: dict[str, Any] = {}
-    if start is not Start.REFERENCE:
-        dropped["reference"] = None
-    if start is not Start.REFERENCE or not method.needs_data:
-        dropped["head_steps"] = 0
-    return protocol.model_copy(update=dropped)
-
-
-def _data_versions(names: Iterable[str], protocol: Protocol) -> dict[str, int]:
-    """Return the versions of these datasets and, where the job starts from it, of the reference dataset."""
-    reference = [protocol.reference.dataset] if protocol.reference else []
-    return {name: catalogue.version_of(name) for name in (*names, *reference)}
-
-
-def _known(name: str, known: registry.Registry) -> None:
-    try:
-        known.refuse_unknown(name)
-    except UserError as error:
-        raise SuiteError(str(error)) from error
-
-
-def _resolved(choice: Choice) -> tuple[type[Method], MethodChoice]:
-    """Return the class of the method, and the choice with only those options that differ from the defaults."""
-    row = MethodChoice(name=choice) if isinstance(choice, str) else choice
-    try:
-        method: type[Method] = registry.METHODS.load(row.name)
-    except UserError as error:
-        raise SuiteError(str(error)) from error
-    if row.granularity not in method.granularities:
-        raise SuiteError(f"method {row.name!r} does not prune with {row.granularity} granularity")
-    if row.start is not None and row.start not in method.starts:
-        allowed = ", ".join(sorted(method.starts))
-        raise SuiteError(f"method {row.name!r} cannot start from {row.start} weights; it can from: {allowed}")
-    try:
-        options = method.Options.model_validate_json(json.dumps(row.options), strict=True).chosen()
-    except ValidationError as error:
-        reasons = mistakes(error, set(method.Options.model_fields))
-        raise SuiteError(f"options of method {row.name!r} are refused:\n{reasons}") from error
-    return method, row.model_copy(update={"options": options})

@@ -16,7 +16,7 @@ ROOMS = (
     ("data",),
     ("pruning.groups", "pruning.resources", "pruning.masks", "pruning.cost", "pruning.compact", "pruning.cropped"),
     ("contract", "networks", "record"),
-    ("pruning", "suite", "store", "training"),
+    ("pruning", "grid", "suite", "store", "training"),
     ("measure",),
     ("report.variants",),
     ("running", "regress"),

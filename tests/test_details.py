@@ -102,7 +102,7 @@ def test_everything_that_is_listed_has_details(kind):
         ),
         (["executors", "ray"], ["Ray cluster", "`gpus_per_job`"]),
         (["resources", "latency"], ["Seconds of inference with a batch of 1."]),
-        (["datasets", "svhn"], ["73257", "26032", "flipped in training  no"]),
+        (["datasets", "svhn"], ["73257", "26032", "flipped in training  no", "Netzer"]),
         (["suites", "demo"], ["handwritten digits", "vgg19 × 0.25"]),
     ],
 )

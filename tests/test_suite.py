@@ -266,7 +266,7 @@ def test_own_datasets_are_known_to_their_suite_alone(load, toy_methods):
 
 
 def test_there_are_suites():
-    assert {"demo", "cifar", "svhn", "aircraft"} <= {path.stem for path in SUITES}
+    assert {"demo", "cifar", "svhn", "cars", "aircraft"} <= {path.stem for path in SUITES}
 
 
 @pytest.mark.parametrize("path", SUITES, ids=lambda path: path.stem)
@@ -285,7 +285,7 @@ def test_every_suite_of_the_project_loads(path):
 def test_targets_and_schedules_share_what_is_made_on_the_reference_side_and_schedules_a_search():
     """Or STAMP would be meta-trained for each anew, and schedules would not start from the same weights."""
     made = defaultdict(set)
-    for name in ("cifar", "svhn", "time"):
+    for name in ("cifar", "svhn", "cars", "time"):
         for job in suite.load(next(path for path in SUITES if path.stem == name)).jobs("quick", "fp32"):
             if job.network == "vgg19":
                 for spec in filter(None, [spec_of(job), *method_of(job).artefacts(job)]):

@@ -33,14 +33,13 @@ AIRCRAFT_BYTES = 4 * 2**30
 class Archive:
     """The names of the files or folders that may hold a dataset, and functions that read and download it.
 
-    `size` counts the bytes of the download, and `terms` says under which terms its authors publish it.
+    `size` counts the bytes of the download.
     """
 
     names: tuple[str, ...]
     read: Callable[[Path, Dataset], tuple[Split, Split]]
     download: Callable[[Path], object]
     size: int
-    terms: str
 
 
 def find_archive(root: Path, source: str) -> Path | None:
@@ -259,42 +258,35 @@ def extract(archive: Path, folder: Path, most: int) -> None:
         raise DataError(f"{archive}: cannot be extracted ({error}); delete it and fetch again") from error
 
 
-NO_LICENCE = "no licence is stated; cite Krizhevsky (2009)"
-
 ARCHIVES: Mapping[str, Archive] = {
     "cifar10": Archive(
         names=("cifar-10-python.tar.gz", "cifar-10-batches-py"),
         read=read_cifar,
         download=_download_cifar("cifar10"),
         size=170_498_071,
-        terms=NO_LICENCE,
     ),
     "cifar100": Archive(
         names=("cifar-100-python.tar.gz", "cifar-100-python"),
         read=read_cifar,
         download=_download_cifar("cifar100"),
         size=169_001_437,
-        terms=NO_LICENCE,
     ),
     "svhn": Archive(
         names=("train_32x32.mat",),
         read=read_svhn,
         download=_download_svhn,
         size=182_040_794 + 64_275_384,
-        terms="for non-commercial use only; cite Netzer et al. (2011)",
     ),
     "aircraft": Archive(
         names=("fgvc-aircraft-2013b",),
         read=read_aircraft,
         download=_download_aircraft,
         size=2_753_340_328,
-        terms="for non-commercial research only; cite Maji et al. (2013)",
     ),
     "tinyimagenet": Archive(
         names=("tiny-imagenet-200.zip", "tiny-imagenet-200"),
         read=read_tiny,
         download=lambda folder: download(Remote(TINY_URL, "tiny-imagenet-200.zip", TINY_MD5), folder),
         size=248_100_043,
-        terms="ImageNet's terms: for non-commercial research and education only",
     ),
 }

@@ -42,8 +42,9 @@ class Dataset:
     Images are stored at `pack_size` and enter the network at `input_size` pixels. `classes` and the image
     counts `full_train`, `full_test` are None where they are known only from the data. `source` names the images in the
     data root, which have `source_classes` classes; `part` names the share of those classes that belongs to this
-    dataset ("" for all). `banner` is the height in pixels of the credits below each original image. `version` rises
-    when the images, or the way of decoding them, change: records of older versions become stale.
+    dataset ("" for all). `banner` is the height in pixels of the credits below each original image. `terms` says under
+    which terms the authors publish the images; a user's own have none. `version` rises when the images, or the way of
+    decoding them, change: records of older versions become stale.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Dataset:
     label_columns: tuple[str, ...] = ("label",)
     banner: int = 0
     custom: CustomDataset | None = None
+    terms: str = ""
     version: int = 1
 
 
@@ -71,6 +73,7 @@ def _small(
     classes: int,
     counts: tuple[int, int],
     *,
+    terms: str,
     size: int = 32,
     flip: bool = True,
     source: str = "",
@@ -93,12 +96,15 @@ def _small(
         part=part,
         source_classes=source_classes or classes,
         label_columns=label_columns,
+        terms=terms,
     )
 
 
 def _tiny(name: str, description: str, classes: int, part: str) -> Dataset:
     counts = (500 * classes, 50 * classes)
-    return _small(name, description, classes, counts, source="tinyimagenet", part=part, source_classes=TINY_CLASSES)
+    terms = "ImageNet's terms: for non-commercial research and education only"
+    described = (name, description, classes, counts)
+    return _small(*described, terms=terms, source="tinyimagenet", part=part, source_classes=TINY_CLASSES)
 
 
 AIRCRAFT = Dataset(
@@ -115,32 +121,67 @@ AIRCRAFT = Dataset(
     source_classes=100,
     label_columns=("variant", "label"),
     banner=20,
+    terms="for non-commercial research only; cite Maji et al. (2013)",
 )
+# Its authors' pages are gone, so only mirrors hold it. Each image is squeezed to a square.
+CARS = Dataset(
+    "cars",
+    "Stanford Cars: 196 models of cars, at 64×64",
+    196,
+    input_size=64,
+    pack_size=64,
+    flip=True,
+    crop="resized",
+    full_train=8144,
+    full_test=8041,
+    source="cars",
+    source_classes=196,
+    terms="for non-commercial research only; cite Krause et al. (2013)",
+)
+NO_LICENCE = "no licence is stated; cite Krizhevsky (2009)"
 
 DATASETS: Mapping[str, Dataset] = {
     dataset.name: dataset
     for dataset in [
-        _small("cifar10", "CIFAR-10: photographs of 10 kinds of things", 10, (50_000, 10_000)),
+        _small("cifar10", "CIFAR-10: photographs of 10 kinds of things", 10, (50_000, 10_000), terms=NO_LICENCE),
         _small(
             "cifar100",
             "CIFAR-100: photographs of 100 kinds of things",
             100,
             (50_000, 10_000),
+            terms=NO_LICENCE,
             label_columns=("fine_label", "label"),
         ),
-        _small("svhn", "SVHN: cropped house numbers, 10 digits", 10, (73_257, 26_032), flip=False),
+        _small(
+            "svhn",
+            "SVHN: cropped house numbers, 10 digits",
+            10,
+            (73_257, 26_032),
+            terms="for non-commercial use only; cite Netzer et al. (2011)",
+            flip=False,
+        ),
         AIRCRAFT,
+        CARS,
         _tiny("tinyimagenet", "Tiny-ImageNet without the development classes: reference", 160, "reference"),
         *(
             _tiny(f"tinyimagenet-dev{fold}", f"Tiny-ImageNet, development target {fold}", 10, f"dev{fold}")
             for fold in range(FOLDS)
         ),
-        _small("digits", "scikit-learn's handwritten digits, at 16×16", 10, (1297, 500), size=16, flip=False),
+        _small(
+            "digits",
+            "scikit-learn's handwritten digits, at 16×16",
+            10,
+            (1297, 500),
+            terms="CC BY 4.0; cite Alpaydin and Kaynak (1998)",
+            size=16,
+            flip=False,
+        ),
         _small(
             "glyphs",
             "Characters, no digits, in matplotlib's fonts: reference for digits",
             GLYPH_CLASSES,
             (GLYPH_CLASSES * GLYPH_TRAIN, GLYPH_CLASSES * GLYPH_TEST),
+            terms="drawn here, from matplotlib's fonts",
             size=16,
             flip=False,
         ),

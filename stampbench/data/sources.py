@@ -60,11 +60,16 @@ def missing(dataset: Dataset, cache: Path) -> DataError:
             "hold train/<class>/ and test/<class>/ folders of images, or train*.parquet and test*.parquet"
         )
     source = dataset.source
+    searched = f"neither packed in {cache} nor under STAMPBENCH_DATA ({data_root() or 'not set'})"
+    mirror = f"{source}/train*.parquet and {source}/test*.parquet"
+    if source not in ARCHIVES:
+        return DataError(
+            f"{dataset.name}: no images found, {searched}. Nobody offers its archive for download any more; set "
+            f"STAMPBENCH_DATA to a folder with {mirror}"
+        )
     return DataError(
-        f"{dataset.name}: no images found, neither packed in {cache} nor under STAMPBENCH_DATA "
-        f"({data_root() or 'not set'}). Run `python -m stampbench data fetch {dataset.name}`, or set "
-        f"STAMPBENCH_DATA to a folder with {' or '.join(ARCHIVES[source].names)}, or with "
-        f"{source}/train*.parquet and {source}/test*.parquet"
+        f"{dataset.name}: no images found, {searched}. Run `python -m stampbench data fetch {dataset.name}`, or set "
+        f"STAMPBENCH_DATA to a folder with {' or '.join(ARCHIVES[source].names)}, or with {mirror}"
     )
 
 

@@ -9,11 +9,12 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from stampbench.grid import Row
 from stampbench.job import Job
 from stampbench.report.frames import accuracies_by_seed, groups
 from stampbench.report.words import resource_label
 from stampbench.statistics import Comparison, compare, holm
-from stampbench.suite import Row, Suite
+from stampbench.suite import Suite
 
 SIGNIFICANT = 0.05
 BETTER, SAME, WORSE, FEW = VERDICTS = ("better", "no difference shown", "worse", "too few seeds")

@@ -26,17 +26,20 @@ def fetch_missing(
     """
     absent = list(dict.fromkeys(_absent(jobs, custom, artefacts)))
     if offline and absent:
-        fetches = " and ".join(f"`python -m stampbench data fetch {name}`" for name in absent)
+        offered = [name for name in absent if resolve(name).source in ARCHIVES]
+        fetches = " and ".join(f"`python -m stampbench data fetch {name}`" for name in offered)
         raise DataError(
             f"the images of {', '.join(absent)} are neither packed nor under STAMPBENCH_DATA "
-            f"({sources.data_root() or 'not set'}), and --offline forbids to download them; run {fetches} where there "
-            "is a network, or set STAMPBENCH_DATA to a folder with the images"
+            f"({sources.data_root() or 'not set'}), and --offline forbids to download them; "
+            f"{f'run {fetches} where there is a network, or ' if fetches else ''}"
+            "set STAMPBENCH_DATA to a folder with the images"
         )
     for name in absent:
         # One that is a part of another's archive came with it.
         if not packed.at_hand(name):
-            archive = ARCHIVES[resolve(name).source]
-            tell(f"{name}: downloading {archive.size / 2**20:,.0f} MiB ({archive.terms})")
+            dataset = resolve(name)
+            if archive := ARCHIVES.get(dataset.source):
+                tell(f"{name}: downloading {archive.size / 2**20:,.0f} MiB ({dataset.terms})")
             try:
                 packed.fetch(name)
             except DataError as error:

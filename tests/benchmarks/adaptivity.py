@@ -51,7 +51,7 @@ from stampbench.suite import Suite
 from tests.benchmarks.oracles import accuracy, ran, register
 
 KIND = "free logits"
-TARGETS = ("tinyimagenet-dev0", "svhn", "cars")
+TARGETS = ("tinyimagenet-dev0", "svhn", "cars-32")
 LOGIT_RATE = 0.03
 
 
@@ -184,7 +184,7 @@ def suite_of(asked: argparse.Namespace, keep: float) -> Suite:
     }
     preset = {"protocol": protocol, "grid": [grid | {"budgets": [keep], "seeds": asked.seed or [0, 3, 6]}]}
     cars = {"path": Path(os.environ["STAMPBENCH_DATA"]) / "cars", "size": 32}
-    whole = {"name": "adaptivity", "title": "The ceiling of the set", "datasets": {"cars": cars}}
+    whole = {"name": "adaptivity", "title": "The ceiling of the set", "datasets": {"cars-32": cars}}
     return Suite.model_validate(whole | {"presets": {"search": preset}})
 
 

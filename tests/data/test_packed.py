@@ -84,6 +84,14 @@ def test_tiny_imagenet_splits_into_reference_and_development(root, pixels):
     assert len(seen) == 200
 
 
+def test_cars_are_read_from_a_mirror_at_64_pixels(root, pixels):
+    for name in ("train", "test"):
+        write_parquet(root / "cars" / f"{name}.parquet", pixels(4, 64), [0, 195, 7, 8], image="image")
+    loaded = packed.load("cars")
+    assert loaded.train.images.shape == (4, 3, 64, 64) and loaded.train.labels.tolist() == [0, 195, 7, 8]
+    assert (loaded.manifest.classes, loaded.manifest.display_name) == (196, "cars-4")
+
+
 def _break(folder, pixels, how):
     images, labels = list(pixels(4)), [0, 1, 2, 3]
     options = {}
@@ -125,6 +133,15 @@ def test_a_broken_mirror_is_a_clear_error_and_leaves_the_cache_alone(root, cache
 def test_missing_data_says_what_to_run(root):
     with pytest.raises(DataError, match=r"data fetch aircraft.*STAMPBENCH_DATA.*fgvc-aircraft-2013b"):
         packed.load("aircraft")
+
+
+@pytest.mark.parametrize("read", [packed.load, packed.fetch])
+def test_what_nobody_offers_for_download_says_where_to_put_a_mirror(root, read):
+    with pytest.raises(
+        DataError, match=r"cars: no images .*any more; set STAMPBENCH_DATA .*cars/train\*\.parquet"
+    ) as error:
+        read("cars")
+    assert "data fetch" not in str(error.value)
 
 
 @pytest.mark.parametrize("variable", ["STAMPBENCH_CACHE", "STAMPBENCH_DATA"])

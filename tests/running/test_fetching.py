@@ -66,6 +66,8 @@ def test_what_is_missing_is_downloaded_once_and_said_with_its_size_and_terms(dow
 def test_offline_downloads_nothing_and_names_all_that_is_missing(downloads, artefacts):
     with pytest.raises(DataError, match=r"of cifar10, tinyimagenet .*fetch cifar10.*fetch tinyimagenet"):
         fetch([job_on("cifar10", "tinyimagenet")], artefacts, offline=True)
+    with pytest.raises(DataError, match=r"of cars are neither .* download them; set STAMPBENCH_DATA to a folder"):
+        fetch([job_on("cars", "glyphs")], artefacts, offline=True)
     assert downloads == []
     assert fetch([job_on("digits", "glyphs")], artefacts, offline=True) == []
 
@@ -85,6 +87,13 @@ def test_an_artefact_needs_no_image_of_what_it_was_made_from(downloads, artefact
 def test_a_part_of_an_archive_that_came_is_not_downloaded_again(downloads, artefacts):
     told = fetch([job_on("tinyimagenet-dev0", "tinyimagenet"), job_on("tinyimagenet-dev1", "glyphs")], artefacts)
     assert downloads == ["tinyimagenet"] and len(told) == 1
+
+
+def test_what_cannot_be_downloaded_says_where_to_put_a_mirror(downloads, artefacts):
+    with pytest.raises(
+        DataError, match=r"cars: .*set STAMPBENCH_DATA to a folder with cars/train.*Missing too: cifar10"
+    ):
+        fetch([job_on("cars", "glyphs"), job_on("cifar10", "glyphs")], artefacts)
 
 
 def test_where_a_download_fails_all_that_is_missing_is_named(downloads, artefacts, monkeypatch):
