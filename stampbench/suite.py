@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from stampbench import registry, toml
 from stampbench.contract import Method
@@ -65,12 +65,17 @@ class Preset(BaseModel):
 
 
 class Claim(BaseModel):
-    """A claim of a suite: one row beats others at the same target, network and budget, seed by seed."""
+    """A claim of a suite: one row beats others at the same target, network and budget, seed by seed.
+
+    It is about this suite's targets, and about those of the other `suites`, which lie beside this one, in the preset of
+    the same name.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     title: Title
     subject: Choice
     against: list[Choice] = Field(min_length=1)
+    suites: list[Name] = Field(default_factory=list)
 
 
 class ComparisonPoint(BaseModel):
@@ -99,6 +104,8 @@ class Suite(BaseModel):
     comparison: ComparisonPoint | None = None
     claims: list[Claim] = Field(default_factory=list)
     presets: dict[Name, Preset] = Field(min_length=1)
+    # The other suites that claims are about, as `load` found them.
+    _others: dict[str, Suite] = PrivateAttr(default_factory=dict)
 
     @model_validator(mode="after")
     def _lists_are_known(self) -> Self:
@@ -153,12 +160,27 @@ class Suite(BaseModel):
         jobs = {job.key: job for grid in chosen.grid for job in expand(grid, self._rows(grid), protocol)}
         return list(jobs.values())
 
+    def jobs_of_claim(self, claim: Claim, preset: str, precision: Precision) -> list[Job]:
+        """Return the jobs of a claim's other suites, in their presets of that name; a suite without one has none."""
+        others = (self._others[name] for name in claim.suites)
+        return [job for other in others if preset in other.presets for job in other.jobs(preset, precision)]
+
     def _rows(self, grid: Grid) -> list[tuple[type[Method], MethodChoice]]:
         return [resolved(choice) for choice in self.choices(grid.methods)]
 
 
 def load(path: Path) -> Suite:
-    """Read and validate a suite file. Raises `SuiteError` that names the file, the key and what would be right."""
+    """Read and validate a suite file, and those that its claims name.
+
+    Raises `SuiteError` that names the file, the key and what would be right.
+    """
+    suite = _loaded(path)
+    for name in dict.fromkeys(name for claim in suite.claims for name in claim.suites):
+        suite._others[name] = _loaded(path.with_name(f"{name}.toml"))
+    return suite
+
+
+def _loaded(path: Path) -> Suite:
     try:
         content = toml.read(path)
     except FileNotFoundError:

@@ -265,6 +265,29 @@ def test_own_datasets_are_known_to_their_suite_alone(load, toy_methods):
         load('"svhn"', '"pets"').jobs("quick", "fp32")
 
 
+JOINT = """
+[[claims]]
+title = "On more targets"
+subject = "random"
+against = ["dense"]
+suites = ["other"]
+"""
+
+
+@pytest.mark.parametrize(("preset", "targets"), [("quick", {"cifar100"}), ("more", set())])
+def test_a_claim_is_about_the_presets_of_the_same_name_in_the_suites_beside_it(load, tmp_path, preset, targets):
+    other = SUITE.replace('["cifar10", "svhn"]', '["cifar100"]').replace("[presets.quick", f"[presets.{preset}")
+    (tmp_path / "other.toml").write_text(other)
+    joint = load(text=SUITE + JOINT)
+    assert {job.target for job in joint.jobs_of_claim(joint.claims[0], "quick", "fp32")} == targets
+    assert {job.target for job in joint.jobs("quick", "fp32")} == {"cifar10", "svhn"}
+
+
+def test_a_claim_about_a_suite_that_is_not_there_is_refused(load):
+    with pytest.raises(SuiteError, match=r"no suite file .*other\.toml"):
+        load(text=SUITE + JOINT)
+
+
 def test_there_are_suites():
     assert {"demo", "cifar", "svhn", "cars", "aircraft"} <= {path.stem for path in SUITES}
 

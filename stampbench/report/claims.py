@@ -12,10 +12,13 @@ import pandas as pd
 from stampbench.grid import Row
 from stampbench.job import Job
 from stampbench.report.frames import accuracies_by_seed, groups
+from stampbench.report.scope import Scope
 from stampbench.report.words import resource_label
 from stampbench.statistics import Comparison, compare, holm
 from stampbench.suite import Suite
 
+# What a claim is judged by: the scope of some jobs, the jobs, and their `job_frame`.
+Evidence = tuple[Scope, Sequence[Job], pd.DataFrame]
 SIGNIFICANT = 0.05
 BETTER, SAME, WORSE, FEW = VERDICTS = ("better", "no difference shown", "worse", "too few seeds")
 
@@ -45,9 +48,11 @@ class Line:
 class JudgedClaim:
     """The outcome of a claim under one resource: its comparisons and their Holm-corrected p values.
 
-    A p value is None where there are too few seeds. `name` is that of its table; the title names the resource.
+    A p value is None where there are too few seeds. `name` is that of its table; the title names the resource; `scope`
+    is about all jobs that the claim was judged by.
     """
 
+    scope: Scope
     name: str
     title: str
     subject: str
@@ -66,13 +71,10 @@ class JudgedClaim:
         return ", ".join(f"{counts[word]} {word}" for word in VERDICTS if counts[word])
 
 
-def judged_claims(suite: Suite, jobs: Sequence[Job], frame: pd.DataFrame) -> list[JudgedClaim]:
-    """Test every claim of the suite that these jobs hold something of, each resource on its own.
-
-    `frame` is the `job_frame` of the jobs.
-    """
+def judged_claims(suite: Suite, evidence: Sequence[Evidence]) -> list[JudgedClaim]:
+    """Test every claim of the suite that its evidence holds something of, each resource on its own."""
     found = []
-    for index, claim in enumerate(suite.claims, 1):
+    for index, (claim, (scope, jobs, frame)) in enumerate(zip(suite.claims, evidence, strict=True), 1):
         subject = rows_of(suite.row_of(claim.subject), jobs, frame)
         others = [rows_of(suite.row_of(choice), jobs, frame) for choice in suite.choices(claim.against)]
         lines = list(_lines(subject, others))
@@ -82,7 +84,7 @@ def judged_claims(suite: Suite, jobs: Sequence[Job], frame: pd.DataFrame) -> lis
             adjusted = tuple(holm([line.comparison.p for line in own]))
             name = f"claim-{index}" if len(resources) == 1 else f"claim-{index}-{resource}"
             title = f"{claim.title}, at equal {resource_label(resource)}"
-            found.append(JudgedClaim(name, title, _label(subject), own, adjusted))
+            found.append(JudgedClaim(scope, name, title, _label(subject), own, adjusted))
     return found
 
 

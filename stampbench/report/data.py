@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,52 +11,13 @@ import pandas as pd
 from stampbench.job import Job
 from stampbench.record import Record
 from stampbench.report import published
-from stampbench.report.claims import JudgedClaim, judged_claims, rows_of
+from stampbench.report.claims import Evidence, JudgedClaim, judged_claims, rows_of
 from stampbench.report.frames import PLACE, ROW, cell_frame, job_frame
 from stampbench.report.published import Source
+from stampbench.report.scope import Scope, distinct
 from stampbench.report.words import row_in_words, share_in_words
 from stampbench.store import Store
-from stampbench.suite import Suite
-
-
-@dataclass(frozen=True)
-class Scope:
-    """The scope of one section. All of its jobs share one protocol, except for the numbers of epochs, in `epochs`.
-
-    `origin` says in words which training images and devices the numbers come from.
-    """
-
-    suite: str
-    preset: str
-    job: Job
-    epochs: tuple[int, ...]
-    origin: str
-
-    @classmethod
-    def of(cls, suite: str, preset: str, jobs: Sequence[Job], frame: pd.DataFrame) -> Scope:
-        """Return the scope of these jobs, whose `job_frame` is `frame`."""
-        return cls(suite, preset, jobs[0], tuple(sorted({job.protocol.epochs for job in jobs})), _origin(frame))
-
-    @property
-    def setting(self) -> str:
-        """The conditions, the number of training images of each target, and the devices, in words."""
-        return f"{self.conditions}; {self.origin}"
-
-    def name(self, *parts: str) -> str:
-        """Return a name for a table or figure, made of small letters, digits, dots and hyphens."""
-        words = [self.suite, self.preset, *parts, self.job.protocol.precision]
-        return re.sub(r"[^a-z0-9.]+", "-", "-".join(words).lower())
-
-    @property
-    def conditions(self) -> str:
-        """The epochs, the precision and the protocol version, in words."""
-        protocol = self.job.protocol
-        epochs = "1 epoch" if self.epochs == (1,) else f"{' to '.join(map(str, self._ends))} epochs"
-        return f"{epochs}, {protocol.precision}, protocol version {self.job.protocol_version}"
-
-    @property
-    def _ends(self) -> tuple[int, ...]:
-        return tuple(dict.fromkeys((self.epochs[0], self.epochs[-1])))
+from stampbench.suite import Claim, Suite
 
 
 @dataclass(frozen=True)
@@ -113,14 +73,17 @@ class Data:
     def of(cls, suite: Suite, preset: str, jobs: Sequence[Job], store: Store) -> Data:
         """Return the data of a preset's jobs, with the records of them that the store has."""
         frame, epochs = job_frame(jobs, store), suite.preset(preset).protocol.epochs
+        scope = Scope.of(suite.name, preset, jobs, frame)
+        evidence = [_evidence(suite, claim, (scope, jobs, frame), store) for claim in suite.claims]
+        frames = [frame, *(judged for _, _, judged in evidence)]
         return cls(
-            scope=Scope.of(suite.name, preset, jobs, frame),
+            scope=scope,
             own_epochs=epochs,
-            records={key: record for key in frame["key"] if (record := store.get(key))},
+            records={key: record for one in frames for key in one["key"] if (record := store.get(key))},
             frame=frame,
             # From the largest share kept to the smallest, whatever the order of the suite's grids.
             cells=cell_frame(frame).sort_values("keep", ascending=False, kind="stable", ignore_index=True),
-            claims=tuple(judged_claims(suite, jobs, frame)),
+            claims=tuple(judged_claims(suite, evidence)),
             compared_keep=suite.comparison.keep if suite.comparison else None,
             goal=Goal.of(suite, jobs, frame, epochs),
             subject=_subject(suite, jobs, frame),
@@ -137,6 +100,17 @@ class Data:
         """The channel cells that enter comparisons: those at the suite's share and those that keep everything."""
         shares = [] if self.compared_keep is None else [self.compared_keep, 1.0]
         return self.channel_cells[self.channel_cells["keep"].isin(shares)]
+
+
+def _evidence(suite: Suite, claim: Claim, own: Evidence, store: Store) -> Evidence:
+    """Return what a claim is judged by: the section's own jobs and, where it names other suites, theirs as well."""
+    scope, jobs, _ = own
+    others = suite.jobs_of_claim(claim, scope.preset, scope.job.protocol.precision)
+    if not others:
+        return own
+    together = list({job.key: job for job in (*jobs, *others)}.values())
+    frame = job_frame(together, store)
+    return Scope.of(scope.suite, scope.preset, together, frame), together, frame
 
 
 def _subject(suite: Suite, jobs: Sequence[Job], frame: pd.DataFrame) -> tuple[str, ...] | None:
@@ -162,27 +136,6 @@ def at_place(frame: pd.DataFrame, place: Sequence[Any]) -> pd.DataFrame:
     return frame[(frame[PLACE] == list(place)).all(axis=1)]
 
 
-def devices(jobs: pd.DataFrame) -> str:
-    """Return in words on which devices the numbers were computed, and whether devices or numerics differ."""
-    found, numerics = jobs["device"].dropna().unique(), jobs["fingerprint"].nunique()
-    where = distinct(found) or "no device yet"
-    mixed = "mixed devices: " if len(found) > 1 else ""
-    fingerprints = f" ({numerics} numeric fingerprints: bits may differ)" if numerics > 1 else ""
-    elsewhere = distinct(d for d in jobs["speed_device"].dropna().unique() if d not in found)
-    return f"{mixed}{where}{fingerprints}" + (f", speed-ups on {elsewhere}" if elsewhere else "")
-
-
 def display_name(jobs: pd.DataFrame, target: str) -> str:
     """Return what readers call the target of these jobs, or its registered name if none of them has a record."""
     return distinct(jobs["display_name"].dropna()) or f"{target} (no data used yet)"
-
-
-def distinct(values: Iterable[Any]) -> str:
-    """Return the different values in sorted order: "A / B"."""
-    return " / ".join(sorted({str(value) for value in values}))
-
-
-def _origin(jobs: pd.DataFrame) -> str:
-    used = jobs.dropna(subset="train").drop_duplicates(["display_name", "train"])
-    images = [f"{name} {count:,.0f}" for name, count in zip(used["display_name"], used["train"], strict=True)]
-    return f"training images: {', '.join(images) or 'unknown'}; {devices(jobs)}"

@@ -11,8 +11,8 @@ import pandas as pd
 
 from stampbench.contract import MASK_NOTE
 from stampbench.record import Record
-from stampbench.report.data import Scope
 from stampbench.report.frames import HEAD, groups
+from stampbench.report.scope import Scope
 from stampbench.report.words import network_label, share_in_words
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from stampbench.report.data import Data, distinct
+from stampbench.report.data import Data
+from stampbench.report.scope import distinct
 from stampbench.report.words import network_label, share_in_words
 
 

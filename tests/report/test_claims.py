@@ -8,9 +8,10 @@ import pytest
 from stampbench.contract import Budget
 from stampbench.errors import SuiteError
 from stampbench.job import Job
-from stampbench.report.claims import judged_claims, verdict
+from stampbench.report.claims import Evidence, judged_claims, verdict
 from stampbench.report.frames import job_frame
 from stampbench.report.model import Table
+from stampbench.report.scope import Scope
 from stampbench.report.tables.claims import claim_tables
 from stampbench.statistics import Comparison
 from stampbench.store import Store
@@ -35,6 +36,11 @@ def tables_of(suite: Suite, store: Store, accuracies: dict[str, list[float]]) ->
         if job.start != "target" and job.seed < len(accuracies.get(job.method, [])):
             store.put(factories.record(job, top1=accuracies[job.method][job.seed]))
     return claim_tables(suite_data(suite, store))
+
+
+def evidence(jobs: list[Job], store: Store) -> Evidence:
+    frame = job_frame(jobs, store)
+    return Scope.of("toys", "quick", jobs, frame), jobs, frame
 
 
 def texts(table: Table) -> list[dict[str, str]]:
@@ -99,7 +105,7 @@ def test_only_equal_shares_of_one_resource_are_paired(make_suite: MakeSuite, sto
     others = [job for job in jobs if job is not random]
 
     def compared(jobs: list[Job]) -> list[tuple[str, str]]:
-        (found,) = judged_claims(suite, jobs, job_frame(jobs, store))
+        (found,) = judged_claims(suite, [evidence(jobs, store)])
         return [(line.other, line.match.resource) for line in found.lines]
 
     assert compared([*others, weighed]) == [("dense (reference)", "macs")]
@@ -111,7 +117,7 @@ def test_each_resource_is_judged_on_its_own_and_named(make_suite: MakeSuite, sto
     by_macs = [job for job in suite.jobs("quick", "fp32") if job.budget.keep < 1]
     by_params = [job.model_copy(update={"budget": Budget(resource="params", keep=0.25)}) for job in by_macs]
     jobs = [*by_macs, *by_params]
-    macs, params = judged_claims(suite, jobs, job_frame(jobs, store))
+    macs, params = judged_claims(suite, [evidence(jobs, store)])
     assert (macs.name, macs.title) == ("claim-1-macs", "It wins, at equal MACs")
     assert (params.name, params.title) == ("claim-1-params", "It wins, at equal parameters")
     assert {line.match.resource for line in params.lines} == {"params"} and len(macs.lines) == len(params.lines)
@@ -130,3 +136,26 @@ def test_a_claim_against_a_named_list_is_one_against_its_rows(make_suite: MakeSu
 )
 def test_verdicts(mean: float, adjusted: float | None, word: str) -> None:
     assert verdict(Comparison(3, mean, 0.1, adjusted, None), adjusted) == word
+
+
+def test_a_claim_about_other_suites_is_corrected_over_all_targets(make_suite: MakeSuite, store: Store) -> None:
+    """Of five comparisons with equal p values, each is five times that of one."""
+    accuracies = {"magnitude": [0.6, 0.6, 0.6], "random": [0.5, 0.52, 0.56]}
+    own = claimed(make_suite, ["random"], seeds=3)
+    (alone,) = tables_of(own, store, accuracies)
+    more = make_suite(targets=["svhn", "cifar100", "digits", "cifar10"], seeds=3, epochs=[7])
+    tables_of(more, store, accuracies)
+    joint = own.model_copy(update={"claims": [own.claims[0].model_copy(update={"suites": ["more"]})]})
+    joint._others["more"] = more
+    data = suite_data(joint, store)
+    (table,) = claim_tables(data)
+    assert sorted(row["target"] for row in texts(table)) == ["cifar10", "cifar10", "cifar100", "digits", "svhn"]
+    single = texts(alone)[0]
+    assert {row["difference"] for row in texts(table)} == {single["difference"]}
+    assert [float(row["p (Holm)"]) for row in texts(table)] == [
+        pytest.approx(5 * float(single["p (Holm)"]), abs=3e-3)
+    ] * 5
+    assert f"; {factories.protocol().epochs} to 7 epochs, " in table.caption
+    # The page shows the records behind every number, and the section's own tables stay its own.
+    assert {key for keys in table.sources for key in keys} <= data.records.keys()
+    assert set(data.frame["target"]) == {"cifar10"}

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from stampbench.report.data import Data, distinct
+from stampbench.report.data import Data
+from stampbench.report.scope import distinct
 
 SUFFIX = ".csv"
 # Digits beyond these depend on the machine that takes the mean.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stampbench.report.claims import BETTER, SIGNIFICANT, WORSE, JudgedClaim, Line, verdict
-from stampbench.report.data import Data, Scope
+from stampbench.report.data import Data
 from stampbench.report.model import DASH, Column, Entry, Notes, Table
 from stampbench.report.tables.entries import place_entries
 from stampbench.report.words import fraction
@@ -12,11 +12,11 @@ from stampbench.statistics import LEAST_FOR_INTERVAL, Comparison
 
 def claim_tables(data: Data) -> list[Table]:
     """Return one table per claim that was tested."""
-    return [_claim_table(claim, data.scope) for claim in data.claims]
+    return [_claim_table(claim) for claim in data.claims]
 
 
-def _claim_table(claim: JudgedClaim, scope: Scope) -> Table:
-    notes = Notes()
+def _claim_table(claim: JudgedClaim) -> Table:
+    notes, scope = Notes(), claim.scope
     pairs = zip(claim.lines, claim.adjusted, strict=True)
     words = ("target", "network", "budget", "against", "n", "difference", "p (Holm)", "p (sign flips)", "verdict")
     return Table(

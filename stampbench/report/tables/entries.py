@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from stampbench.report.data import Scope
 from stampbench.report.frames import MOST_OVER, SLOWEST
 from stampbench.report.model import DASH, Column, Entry, Notes
+from stampbench.report.scope import Scope
 from stampbench.report.words import accuracy, fraction, network_label, resource_label
 
 # The yardstick is timed around training; pruning runs right before it. Artefacts were made at other times.

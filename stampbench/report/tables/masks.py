@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stampbench.record import Record
-from stampbench.report.data import Data, Scope
+from stampbench.report.data import Data
 from stampbench.report.masks import comparable_groups, group_in_words, group_name, mean_distance
 from stampbench.report.model import DASH, Column, Entry, Notes, Table
+from stampbench.report.scope import Scope
 
 NO_PAIR = "no two of their masks were made from the same reference artefacts"
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from stampbench.report.data import Data, devices, display_name
+from stampbench.report.data import Data, display_name
 from stampbench.report.frames import HEAD, PLACE
 from stampbench.report.model import DASH, Column, Entry, Notes, Table
+from stampbench.report.scope import devices
 from stampbench.report.tables.entries import dicts, distinct_rows, head, head_columns, measured
 from stampbench.report.words import network_label
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import pandas as pd
 
-from stampbench.report.data import Data, Scope, at_place, devices, display_name, distinct
+from stampbench.report.data import Data, at_place, display_name
 from stampbench.report.frames import PLACE, SLOWEST, TIME_SHARES
 from stampbench.report.model import Column, Entry, Notes, Table
+from stampbench.report.scope import Scope, devices, distinct
 from stampbench.report.tables.entries import MEASURES, dicts, distinct_rows, head, head_columns, measured
 from stampbench.report.words import network_label
 

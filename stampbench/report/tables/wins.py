@@ -8,9 +8,10 @@ from collections.abc import Iterator
 import pandas as pd
 
 from stampbench.report.claims import BETTER, SAME, WORSE, JudgedClaim, verdict
-from stampbench.report.data import Data, Scope
+from stampbench.report.data import Data
 from stampbench.report.frames import PLACE, ROW, accuracies_by_seed, groups
 from stampbench.report.model import DASH, Column, Entry, Table
+from stampbench.report.scope import Scope
 from stampbench.report.tables.equal_time import limits_of
 from stampbench.report.words import resource_label
 from stampbench.statistics import Comparison, compare, holm

@@ -10,9 +10,10 @@ import pandas as pd
 from stampbench import registry
 from stampbench.contract import Method
 from stampbench.record import Record
-from stampbench.report.data import Data, Scope, at_place, by_resource
+from stampbench.report.data import Data, at_place, by_resource
 from stampbench.report.frames import PLACE, ROW, groups
 from stampbench.report.render.figures.drawing import Style
+from stampbench.report.scope import Scope
 from stampbench.report.words import network_label, resource_label
 
 # Black, grey and the colours of Okabe and Ito's palette, in the registry's order of methods.
