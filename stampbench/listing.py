@@ -8,6 +8,8 @@ from enum import StrEnum
 from stampbench import registry
 from stampbench.errors import UserError
 
+# As many presets as a line has room for.
+MANY = 4
 # Headings and rows.
 Listing = tuple[Sequence[str], Sequence[Sequence[object]]]
 
@@ -48,7 +50,12 @@ def _suites() -> Listing:
     from stampbench.suite import load
 
     suites = [load(path) for path in suite_files()]
-    return ["suite", "presets", "title"], [[s.name, ", ".join(s.presets), s.title] for s in suites]
+    return ["suite", "presets", "title"], [[s.name, _some(list(s.presets)), s.title] for s in suites]
+
+
+def _some(names: Sequence[str]) -> str:
+    """Return a few names and how many others there are; `list suites NAME` shows all presets of a suite."""
+    return ", ".join(names) if len(names) <= MANY else f"{', '.join(names[: MANY - 1])} and {len(names) - MANY + 1} more"
 
 
 def _registered(known: registry.Registry) -> Callable[[], Listing]:

@@ -302,6 +302,15 @@ def test_list(stampbench, kind, words):
     assert code == 0 and all(word in out for word in words)
 
 
+def test_a_suite_of_many_presets_is_listed_on_a_line(stampbench, project):
+    preset = SUITE.partition("[presets.quick.protocol]")[2].partition("[presets.paper.protocol]")[0]
+    names = ["one", "two", "three"]
+    more = "".join(f"[presets.{name}.protocol]{preset.replace('presets.quick', f'presets.{name}')}" for name in names)
+    (project / "suites" / "toy.toml").write_text(SUITE + more)
+    assert "quick, paper, one and 2 more" in stampbench("list", "suites")[1]
+    assert "three" in stampbench("list", "suites", "toy")[1]
+
+
 def test_the_version_is_that_of_the_package(stampbench):
     from stampbench import __version__
 
