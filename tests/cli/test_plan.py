@@ -1,0 +1,62 @@
+"""`plan`."""
+
+import json
+from pathlib import Path
+
+from stampbench.job import Job
+from stampbench.measure import hardware
+from stampbench.store import Store
+from tests.fixtures import factories
+
+
+def test_plan_counts_what_is_done_missing_failed_and_stale(stampbench, project):
+    store = Store(project / "results")
+    jobs = cli_jobs()
+    store.put(factories.record(jobs[0]))
+    store.put(factories.failed(jobs[1]))
+    older = jobs[2].model_dump() | {"method_version": "1"}
+    store.put(factories.record(Job.model_validate(older)))
+    code, out, _ = stampbench("plan", "toy")
+    assert code == 0
+    assert "2 jobs done, 10 missing" in out and "h left" in out and "--preset paper" in out
+    assert [line.split()[-7:-3] for line in out.splitlines() if line.startswith("cifar10")] == [
+        ["2", "1", "0", "0"],
+        ["2", "0", "1", "0"],
+        ["2", "0", "0", "0"],
+    ]
+    assert "stale, made by version 1: magnitude" in out
+
+
+def test_plan_takes_the_options_of_run_that_choose_jobs(stampbench, project):
+    store, jobs = Store(project / "results"), cli_jobs()
+    store.put(factories.record(jobs[0]))
+    _, out, _ = stampbench("plan", "toy", "--method", "magnitude", "--target", "svhn", "--seed", "1", "--json")
+    assert [(row["target"], row["resource"], row["keep"]) for row in json.loads(out)] == [
+        ("svhn", "macs", "0.25"),
+        ("svhn", "macs", "0.5"),
+    ]
+    _, out, _ = stampbench("plan", "toy", "--method", "dense")
+    assert "1 jobs done, 3 missing" in out
+    assert stampbench("plan", "toy", "--seed", "7")[0] == 2
+
+
+def test_plan_says_that_records_are_in_the_other_precision(stampbench, project, monkeypatch):
+    """Someone whose machine has no bf16 would otherwise think that nothing was ever run."""
+    monkeypatch.setattr(hardware, "preferred_precision", lambda cuda: "bf16")
+    store, jobs = Store(project / "results"), cli_jobs()
+    for job in jobs[:5]:
+        store.put(factories.record(job))
+    _, here, _ = stampbench("plan", "toy")
+    monkeypatch.setattr(hardware, "preferred_precision", lambda cuda: "fp32")
+    _, there, _ = stampbench("plan", "toy")
+    assert "5 jobs done" in here and "leaves the precision open" not in here
+    assert "0 jobs done" in there and "this machine chooses fp32; 5 of these jobs have records in bf16" in there
+    chosen = [job for job in jobs[:5] if job.target == "svhn"]
+    _, some, _ = stampbench("plan", "toy", "--target", "svhn")
+    assert f"{len(chosen)} of these jobs have records in bf16" in some
+
+
+def cli_jobs():
+    from stampbench.running.campaign import Campaign
+
+    return Campaign("toy", "quick", Store(Path("results"))).jobs
