@@ -55,7 +55,9 @@ def _suites() -> Listing:
 
 def _some(names: Sequence[str]) -> str:
     """Return a few names and how many others there are; `list suites NAME` shows all presets of a suite."""
-    return ", ".join(names) if len(names) <= MANY else f"{', '.join(names[: MANY - 1])} and {len(names) - MANY + 1} more"
+    return (
+        ", ".join(names) if len(names) <= MANY else f"{', '.join(names[: MANY - 1])} and {len(names) - MANY + 1} more"
+    )
 
 
 def _registered(known: registry.Registry) -> Callable[[], Listing]:

@@ -7,6 +7,7 @@ networks, timed in turn with the dense one, then calibrate the sum of the blocks
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -35,6 +36,9 @@ POINTS = len(SHARES)
 ROUNDS, SAMPLES = 3, 2
 # The networks that calibrate a table, how many take turns with the dense one at a time, and the steps of each.
 WHOLE, TOGETHER, WHOLE_STEPS = 24, 4, 7
+# A moment is busy where the yardstick takes so many times as long as at best. A table that is measured then prices small
+# networks too high.
+BUSY = 1.5
 VECTOR = 8
 Visit = tuple[int, int]
 # A network's widths, with the seconds of the dense network's steps and of its own.
@@ -55,8 +59,8 @@ def measure_layers(
     """Return the table of the network's layers for that timing of `Speed` ("train_step" or "latency"), and notes.
 
     `network` is dense; its weights are not read. Every one of points² networks is visited in `ROUNDS` rounds, in random
-    order. Seconds are divided by those of the yardstick right before them and multiplied by its median, so that a busy
-    machine does not bend the table. `WHOLE` random networks then calibrate it. `progress` is told how many of the
+    order. Busy moments are waited for to pass, and seconds are divided by those of the yardstick right before them and
+    multiplied by its median. `WHOLE` random networks then calibrate the table. `progress` is told how many of the
     networks, of how many, are measured.
     """
     head = network.get_submodule("head")
@@ -73,23 +77,42 @@ def measure_layers(
     def network_of(widths: Mapping[str, int]) -> nn.Module:
         return network_at(name, head.out_features, widths, device)
 
-    for measured, index in enumerate(order):
+    moments = quiet_moments(lambda: median(yardstick(device)), len(order))
+    for measured, (index, before) in enumerate(zip(order, moments, strict=False)):
         progress(measured, len(order) + WHOLE)
         visit = visits[index % len(visits)]
         module = network_of({group: points[position(visit, steps[group])] for group, points in grid.items()})
-        before = median(yardstick(device))
         found[visit] += [(before, seconds) for seconds in timed_blocks(module, images, timing, precision)]
     table = _table(found, grid, sides, steps)
 
     def step_at(widths: Mapping[str, int]) -> Callable[[], None]:
         return step_of(timing, network_of(widths), images, precision)
 
+    def timed(steps: Sequence[Callable[[], None]]) -> list[list[float]]:
+        next(moments)
+        return alternated(steps, 2, WHOLE_STEPS, device)
+
     drawn = list(random_widths(cost.widths, round_to, WHOLE, random.Random(0)))
     whole = list[Whole]()
-    for pair in whole_networks(step_at, cost.widths, drawn, lambda steps: alternated(steps, 2, WHOLE_STEPS, device)):
+    for pair in whole_networks(step_at, cost.widths, drawn, timed):
         progress(len(order) + len(whole), len(order) + WHOLE)
         whole.append(pair)
     return calibrated(table, cost, whole), _notes(found)
+
+
+def quiet_moments(yardstick_seconds: Callable[[], float], patience: int) -> Iterator[float]:
+    """Wait for moments at which the machine is not busy, and yield the yardstick's seconds at each, without end.
+
+    After `patience` busy moments every moment is taken as it comes, so that a machine that stays busy is measured too.
+    """
+    fastest = math.inf
+    while True:
+        seconds = yardstick_seconds()
+        fastest = min(fastest, seconds)
+        if seconds > BUSY * fastest and patience:
+            patience -= 1
+        else:
+            yield seconds
 
 
 def whole_networks(

@@ -2,7 +2,7 @@
 
 import random
 from dataclasses import replace
-from itertools import product
+from itertools import islice, product
 
 import pytest
 import torch
@@ -17,6 +17,7 @@ from stampbench.measure.layer_times import (
     measure_layers,
     points_of,
     position,
+    quiet_moments,
     random_widths,
     timed_blocks,
 )
@@ -87,6 +88,12 @@ def test_a_measured_table_prices_its_network(timing, resource, monkeypatch):
     assert 0 < pricing.cost(least) <= pricing.cost()
     assert registry.RESOURCES.load(resource.name) is resource
     assert len(notes["yardstick"]) == 2 and min(notes["yardstick"]) > 0
+
+
+def test_busy_moments_are_waited_for_until_patience_ends():
+    """The first moment cannot be known to be busy; of the others 1.6 is, and 1.4 is not."""
+    seconds = iter([1.0, 1.6, 1.4, 9.0, 0.9, 1.4, 9.0, 1.0, 9.0])
+    assert list(islice(quiet_moments(lambda: next(seconds), 3), 5)) == [1.0, 1.4, 0.9, 9.0, 1.0]
 
 
 def test_calibration_finds_what_the_blocks_leave_out_and_undoes_their_scale():
