@@ -36,8 +36,8 @@ POINTS = len(SHARES)
 ROUNDS, SAMPLES = 3, 2
 # The networks that calibrate a table, how many take turns with the dense one at a time, and the steps of each.
 WHOLE, TOGETHER, WHOLE_STEPS = 24, 4, 7
-# A moment is busy where the yardstick takes so many times as long as at best. A table that is measured then prices small
-# networks too high.
+# A moment is busy where the yardstick takes so many times as long as at best. A table that is measured then prices
+# small networks too high.
 BUSY = 1.5
 VECTOR = 8
 Visit = tuple[int, int]
