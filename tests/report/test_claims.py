@@ -139,7 +139,7 @@ def test_verdicts(mean: float, adjusted: float | None, word: str) -> None:
 
 
 def test_a_claim_about_other_suites_is_corrected_over_all_targets(make_suite: MakeSuite, store: Store) -> None:
-    """Of five comparisons with equal p values, each is five times that of one."""
+    """The p value of each of five equal comparisons is five times that of one alone."""
     accuracies = {"magnitude": [0.6, 0.6, 0.6], "random": [0.5, 0.52, 0.56]}
     own = claimed(make_suite, ["random"], seeds=3)
     (alone,) = tables_of(own, store, accuracies)
