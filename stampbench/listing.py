@@ -8,8 +8,8 @@ from enum import StrEnum
 from stampbench import registry
 from stampbench.errors import UserError
 
-# As many presets as a line has room for.
-MANY = 4
+# The presets of a suite that are named where a line has no room for all.
+FEW = 3
 # Headings and rows.
 Listing = tuple[Sequence[str], Sequence[Sequence[object]]]
 
@@ -55,9 +55,9 @@ def _suites() -> Listing:
 
 def _some(names: Sequence[str]) -> str:
     """Return a few names and how many others there are; `list suites NAME` shows all presets of a suite."""
-    return (
-        ", ".join(names) if len(names) <= MANY else f"{', '.join(names[: MANY - 1])} and {len(names) - MANY + 1} more"
-    )
+    if len(names) <= FEW + 1:
+        return ", ".join(names)
+    return f"{', '.join(names[:FEW])} and {len(names) - FEW} more"
 
 
 def _registered(known: registry.Registry) -> Callable[[], Listing]:

@@ -14,27 +14,10 @@ from stampbench.registry import Registry
 from stampbench.running.preparing import method_of
 from stampbench.running.pretraining import spec_of
 from tests.fixtures import factories
+from tests.fixtures.toy_suite import toy_suite
 
 SUITES = sorted((Path(suite.__file__).parents[1] / "suites").glob("*.toml"))
-SUITE = """
-title = "A toy"
-
-[presets.quick.protocol]
-train_images = 1000
-validation_images = 100
-epochs = 2
-threads = 1
-learning_rate = { random = 0.1, reference = 0.05, target = 0.05 }
-reference = { dataset = "tinyimagenet", epochs = 1 }
-
-[[presets.quick.grid]]
-targets = ["cifar10", "svhn"]
-networks = ["vgg19"]
-width = 0.25
-methods = ["dense", { name = "magnitude", options = { scope = "global" } }, "random"]
-budgets = [0.5, 0.25]
-seeds = 3
-"""
+SUITE = toy_suite(budgets="[0.5, 0.25]", seeds=3)
 
 
 @pytest.fixture

@@ -36,9 +36,9 @@ POINTS = len(SHARES)
 ROUNDS, SAMPLES = 3, 2
 # The networks that calibrate a table, how many take turns with the dense one at a time, and the steps of each.
 WHOLE, TOGETHER, WHOLE_STEPS = 24, 4, 7
-# A moment is busy where the yardstick takes so many times as long as at best. A table that is measured then prices
-# small networks too high.
-BUSY = 1.5
+# A moment is quiet while the yardstick takes at most so many times as long as at best. A table that is measured in
+# others prices small networks too high.
+QUIET = 1.5
 VECTOR = 8
 Visit = tuple[int, int]
 # A network's widths, with the seconds of the dense network's steps and of its own.
@@ -109,7 +109,7 @@ def quiet_moments(yardstick_seconds: Callable[[], float], patience: int) -> Iter
     while True:
         seconds = yardstick_seconds()
         fastest = min(fastest, seconds)
-        if seconds > BUSY * fastest and patience:
+        if seconds > QUIET * fastest and patience:
             patience -= 1
         else:
             yield seconds

@@ -74,12 +74,13 @@ class Data:
         """Return the data of a preset's jobs, with the records of them that the store has."""
         frame, epochs = job_frame(jobs, store), suite.preset(preset).protocol.epochs
         scope = Scope.of(suite.name, preset, jobs, frame)
-        evidence = [_evidence(suite, claim, (scope, jobs, frame), store) for claim in suite.claims]
-        frames = [frame, *(judged for _, _, judged in evidence)]
+        own: Evidence = (scope, jobs, frame)
+        evidence = [_evidence(suite, claim, own, store) for claim in suite.claims]
+        judged = {job.key: job for _, judging, _ in (own, *evidence) for job in judging}
         return cls(
             scope=scope,
             own_epochs=epochs,
-            records={key: record for one in frames for key in one["key"] if (record := store.get(key))},
+            records=store.of(judged.values()),
             frame=frame,
             # From the largest share kept to the smallest, whatever the order of the suite's grids.
             cells=cell_frame(frame).sort_values("keep", ascending=False, kind="stable", ignore_index=True),

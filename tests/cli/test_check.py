@@ -1,8 +1,9 @@
 """`check`, the gate."""
 
 from stampbench.store import Store
-from tests.cli.toy import QUICK_JOBS, fill
+from tests.cli.toy import QUICK_JOBS
 from tests.fixtures import factories
+from tests.fixtures.toy_suite import fill
 
 
 def test_check_without_records_says_what_to_run(stampbench):
@@ -11,7 +12,7 @@ def test_check_without_records_says_what_to_run(stampbench):
 
 
 def test_check_without_a_baseline_warns_and_passes_unless_it_is_strict(stampbench, project):
-    fill(project)
+    fill(project / "suites" / "toy.toml", project / "results")
     code, out, err = stampbench("check", "toy")
     assert code == 0 and not out and "warning: " in err and "no baseline of cpu" in err and "--record" in err
     code, _, err = stampbench("check", "toy", "--strict")
@@ -19,7 +20,7 @@ def test_check_without_a_baseline_warns_and_passes_unless_it_is_strict(stampbenc
 
 
 def test_check_passes_on_what_it_stored_and_fails_on_what_moved(stampbench, project):
-    jobs = fill(project)
+    jobs = fill(project / "suites" / "toy.toml", project / "results")
     code, out, _ = stampbench("check", "toy", "--record")
     assert code == 0 and f"stored {QUICK_JOBS} records" in out
     code, out, _ = stampbench("check", "toy")

@@ -7,7 +7,8 @@ import pytest
 from stampbench import cli, registry
 from stampbench.registry import Registry
 from stampbench.running import campaign
-from tests.cli.toy import SUITE, fill
+from tests.cli.toy import SUITE
+from tests.fixtures.toy_suite import fill
 
 
 def test_report_prints_markdown_and_writes_files(stampbench, runs, project):
@@ -75,7 +76,7 @@ def test_no_suites_at_all_are_an_error(stampbench, project, monkeypatch, argumen
 def test_a_report_without_records_says_so(stampbench, project, format_):
     code, _, err = stampbench("report", "toy", "--format", format_, "--out", "tables")
     assert code == 0 and "results holds no record to report" in err
-    fill(project)
+    fill(project / "suites" / "toy.toml", project / "results")
     assert stampbench("report", "toy", "--format", format_, "--out", "tables")[::2] == (0, "")
 
 

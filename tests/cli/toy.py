@@ -1,33 +1,14 @@
 """A toy suite, and an executor that makes its records up."""
 
-from pathlib import Path
 from typing import ClassVar
 
-from stampbench.job import Job
-from stampbench.measure import hardware
 from stampbench.running.executors.local import Local
-from stampbench.store import Store
 from tests.fixtures import factories
+from tests.fixtures.toy_suite import toy_suite
 
-SUITE = """
-title = "A toy"
-
-[presets.quick.protocol]
-train_images = 1000
-validation_images = 100
-epochs = 2
-threads = 1
-learning_rate = { random = 0.1, reference = 0.05, target = 0.05 }
-reference = { dataset = "tinyimagenet", epochs = 1 }
-
-[[presets.quick.grid]]
-targets = ["cifar10", "svhn"]
-networks = ["vgg19"]
-width = 0.25
-methods = ["dense", "magnitude"]
-budgets = [0.25, 0.5]
-seeds = 2
-
+SUITE = (
+    toy_suite('["dense", "magnitude"]')
+    + """
 [presets.paper.protocol]
 validation_images = 5000
 epochs = 160
@@ -43,6 +24,7 @@ methods = ["dense"]
 budgets = [0.25]
 seeds = 1
 """
+)
 QUICK_JOBS = 2 * 2 * (1 + 2)
 
 
@@ -73,13 +55,3 @@ class FakeExecutor(Local):
 
     def run(self, jobs, suite, store, observer, retry=False, seconds_left=None):
         return self.runs.run(self.queue, jobs, store, observer, retry)
-
-
-def fill(folder: Path, **changes) -> list[Job]:
-    """Store a record of every job of the suite in the folder, and return the jobs."""
-    from stampbench import suite
-
-    jobs = suite.load(folder / "suites" / "toy.toml").jobs("quick", hardware.preferred_precision(cuda=False))
-    for job in jobs:
-        Store(folder / "results").put(factories.record(job, **changes))
-    return jobs

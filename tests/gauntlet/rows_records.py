@@ -9,33 +9,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from stampbench import suite
 from stampbench.files import write_atomically
-from stampbench.measure import hardware
 from stampbench.running.offline import SUMS
 from stampbench.store import Store
 from tests.fixtures import factories
+from tests.fixtures.toy_suite import fill, toy_suite
 from tests.gauntlet.row import Row
 
-SUITE = """
-title = "A toy"
-
-[presets.quick.protocol]
-train_images = 1000
-validation_images = 100
-epochs = 2
-threads = 1
-learning_rate = { random = 0.1, reference = 0.05, target = 0.05 }
-reference = { dataset = "tinyimagenet", epochs = 1 }
-
-[[presets.quick.grid]]
-targets = ["cifar10"]
-networks = ["vgg19"]
-width = 0.25
-methods = ["random"]
-budgets = [0.25]
-seeds = 2
-"""
+SUITE = toy_suite('["random"]', targets='["cifar10"]', budgets="[0.25]")
 Spoil = Callable[[Path], object]
 
 
@@ -43,10 +24,7 @@ def with_records(folder: Path, **changes: Any) -> tuple[str, Path]:
     """Write a suite and a record of each of its two jobs; return the suite's path and the first record's."""
     path = folder / "records-toy.toml"
     path.write_text(SUITE, encoding="utf-8")
-    jobs = suite.load(path).jobs("quick", hardware.preferred_precision(cuda=False))
-    store = Store(folder / "results")
-    for job in jobs:
-        store.put(factories.record(job, **changes))
+    jobs = fill(path, folder / "results", **changes)
     return str(path), folder / "results" / "records" / f"{jobs[0].key}.json"
 
 

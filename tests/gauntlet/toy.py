@@ -8,26 +8,9 @@ from stampbench import suite
 from stampbench.measure import hardware
 from stampbench.store import Store
 from tests.fixtures import factories
+from tests.fixtures.toy_suite import toy_suite
 
-SUITE = """
-title = "A toy"
-
-[presets.quick.protocol]
-train_images = 1000
-validation_images = 100
-epochs = 2
-threads = 1
-learning_rate = { random = 0.1, reference = 0.05, target = 0.05 }
-reference = { dataset = "tinyimagenet", epochs = 1 }
-
-[[presets.quick.grid]]
-targets = ["cifar10", "svhn"]
-networks = ["vgg19"]
-width = 0.25
-methods = ["dense", { name = "magnitude", options = { scope = "global" } }, "random"]
-budgets = [0.25, 0.5]
-seeds = 2
-"""
+SUITE = toy_suite()
 
 
 def with_suite(folder: Path, text: str | bytes = SUITE) -> Path:
