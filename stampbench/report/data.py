@@ -70,10 +70,13 @@ class Data:
     published: tuple[Source, ...] = ()
 
     @classmethod
-    def of(cls, suite: Suite, preset: str, jobs: Sequence[Job], store: Store) -> Data:
-        """Return the data of a preset's jobs, with the records of them that the store has."""
+    def of(cls, suite: Suite, preset: str, jobs: Sequence[Job], store: Store, device: int = 1) -> Data:
+        """Return the data of a preset's jobs, with the records of them that the store has.
+
+        `device` is the number of the device that they were run on, among those with records of the same seeds.
+        """
         frame, epochs = job_frame(jobs, store), suite.preset(preset).protocol.epochs
-        scope = Scope.of(suite.name, preset, jobs, frame)
+        scope = Scope.of(suite.name, preset, jobs, frame, device)
         own: Evidence = (scope, jobs, frame)
         evidence = [_evidence(suite, claim, own, store) for claim in suite.claims]
         judged = {job.key: job for _, judging, _ in (own, *evidence) for job in judging}
@@ -111,7 +114,7 @@ def _evidence(suite: Suite, claim: Claim, own: Evidence, store: Store) -> Eviden
         return own
     together = list({job.key: job for job in (*jobs, *others)}.values())
     frame = job_frame(together, store)
-    return Scope.of(scope.suite, scope.preset, together, frame), together, frame
+    return Scope.of(scope.suite, scope.preset, together, frame, scope.device), together, frame
 
 
 def _subject(suite: Suite, jobs: Sequence[Job], frame: pd.DataFrame) -> tuple[str, ...] | None:

@@ -16,7 +16,8 @@ from stampbench.job import Job
 class Scope:
     """The scope of one section. All of its jobs share one protocol, except for the numbers of epochs, in `epochs`.
 
-    `origin` says in words which training images and devices the numbers come from.
+    `origin` says in words which training images and devices the numbers come from. `device` is above 1 where other
+    devices have more records of the same seeds, under budgets of time.
     """
 
     suite: str
@@ -24,11 +25,12 @@ class Scope:
     job: Job
     epochs: tuple[int, ...]
     origin: str
+    device: int = 1
 
     @classmethod
-    def of(cls, suite: str, preset: str, jobs: Sequence[Job], frame: pd.DataFrame) -> Scope:
+    def of(cls, suite: str, preset: str, jobs: Sequence[Job], frame: pd.DataFrame, device: int = 1) -> Scope:
         """Return the scope of these jobs, whose `job_frame` is `frame`."""
-        return cls(suite, preset, jobs[0], tuple(sorted({job.protocol.epochs for job in jobs})), _origin(frame))
+        return cls(suite, preset, jobs[0], tuple(sorted({job.protocol.epochs for job in jobs})), _origin(frame), device)
 
     @property
     def setting(self) -> str:
@@ -37,7 +39,8 @@ class Scope:
 
     def name(self, *parts: str) -> str:
         """Return a name for a table or figure, made of small letters, digits, dots and hyphens."""
-        words = [self.suite, self.preset, *parts, self.job.protocol.precision]
+        again = () if self.device == 1 else (f"device-{self.device}",)
+        words = [self.suite, self.preset, *parts, self.job.protocol.precision, *again]
         return re.sub(r"[^a-z0-9.]+", "-", "-".join(words).lower())
 
     @property

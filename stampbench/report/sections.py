@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import get_args
 
 from stampbench.job import Job, Precision
 from stampbench.record import Record
 from stampbench.report.data import Data
+from stampbench.report.devices import by_device
 from stampbench.report.faster import faster
 from stampbench.report.model import Table
 from stampbench.report.remarks import remarks, time_budgets
 from stampbench.report.tables import TABLES
-from stampbench.running import layer_times
 from stampbench.store import Store
 from stampbench.suite import Suite
 
@@ -42,58 +42,38 @@ def suite_sections(suite: Suite, store: Store) -> list[Section]:
 
 
 def preset_sections(suite: Suite, preset: str, store: Store) -> list[Section]:
-    """Return a section for each precision with records, stale ones included; most finished jobs come first."""
-    runs = [(jobs, store.of(jobs)) for jobs in _runs(suite, preset, store)]
-    runs.sort(key=lambda run: sum(record.status == "done" for record in run[1].values()), reverse=True)
-    sections = [_section(suite, preset, jobs, records, store) for jobs, records in runs]
+    """Return a section for each precision with records, stale ones included; most finished jobs come first.
+
+    Where seeds were run under budgets of time on several devices, each further device has a section of its own.
+    """
+    runs = [(device, jobs, store.of(jobs)) for device, jobs in _runs(suite, preset, store)]
+    runs.sort(key=lambda run: sum(record.status == "done" for record in run[-1].values()), reverse=True)
+    sections = [_section(suite, preset, *run, store) for run in runs]
     return [section for section in sections if section.tables or section.remarks]
 
 
-def _section(suite: Suite, preset: str, jobs: Sequence[Job], records: dict[str, Record], store: Store) -> Section:
-    title = f"{suite.title}: {preset} preset, {jobs[0].protocol.precision}"
+def _section(
+    suite: Suite, preset: str, device: int, jobs: Sequence[Job], records: dict[str, Record], store: Store
+) -> Section:
+    again = "" if device == 1 else f", device {device} of the same seeds"
+    title = f"{suite.title}: {preset} preset, {jobs[0].protocol.precision}{again}"
     reference = suite.preset(preset).protocol.reference.dataset
     notes = tuple(remarks(jobs, list(records.values()), reference, store))
     if not records:
         return Section(title, (), notes)
-    data = Data.of(suite, preset, jobs, store)
+    data = Data.of(suite, preset, jobs, store, device)
     tables = tuple(table for tables_of in TABLES for table in tables_of(data))
     return Section(title, tables, (*faster(data), *time_budgets(data.frame), *notes), data)
 
 
-def _runs(suite: Suite, preset: str, store: Store) -> list[list[Job]]:
-    """Return the preset's jobs once for each precision that it can run in and, for budgets of time, for each device."""
+def _runs(suite: Suite, preset: str, store: Store) -> list[tuple[int, list[Job]]]:
+    """Return the preset's jobs once for each precision that it can run in and, for budgets of time, for each device.
+
+    Devices are numbered from 1 within a precision.
+    """
     fixed = suite.preset(preset).protocol.precision
     precisions = get_args(Precision) if fixed == "auto" else (fixed,)
-    return [run for precision in precisions for run in _by_device(suite.jobs(preset, precision), store)]
-
-
-def _by_device(jobs: list[Job], store: Store) -> list[list[Job]]:
-    """Return jobs with budgets of time once for each device whose tables of layers the pool's records name."""
-    if not any(layer_times.timing_of(job) for job in jobs):
-        return [jobs]
-    # What a table is measured for, and the table, by device; of several torch builds the last one counts.
-    tables: dict[str, dict[tuple[Any, ...], str]] = {}
-    for record in store.records():
-        if table := record.job.budget.table:
-            tables.setdefault(record.provenance.device, {})[_measured_for(record.job)] = table
-    return [_named(jobs, known) for known in tables.values()] or [jobs]
-
-
-def _named(jobs: Sequence[Job], tables: Mapping[tuple[Any, ...], str]) -> list[Job]:
-    """Return the jobs, with the table of one device named in every budget that rests on one."""
-
-    def named(job: Job) -> Job:
-        table = tables.get(_measured_for(job))
-        budget = job.budget.model_copy(update={"table": table})
-        return job if table is None else job.model_copy(update={"budget": budget})
-
-    return [named(job) for job in jobs]
-
-
-def _measured_for(job: Job) -> tuple[Any, ...]:
-    protocol = job.protocol
-    conditions = (protocol.precision, protocol.threads, protocol.mode, protocol.round_to)
-    return (job.budget.resource, job.network, job.width, job.target, *conditions)
+    return [run for precision in precisions for run in enumerate(by_device(suite.jobs(preset, precision), store), 1)]
 
 
 def _nothing(suite: Suite) -> Section:

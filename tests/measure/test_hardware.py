@@ -37,11 +37,17 @@ def test_without_a_kernel_file_python_names_the_processor(cpu_info, monkeypatch,
 
 
 @pytest.mark.parametrize(
-    ("devices", "flags", "precision"),
-    [(0, "fpu avx2", "fp32"), (0, "avx512_bf16", "bf16"), (0, "amx_bf16", "bf16"), (1, "fpu", "bf16")],
+    ("devices", "vendor", "flags", "precision"),
+    [
+        (0, "AuthenticAMD", "fpu avx2", "fp32"),
+        (0, "AuthenticAMD", "fpu avx512_bf16", "bf16"),
+        (0, "GenuineIntel", "fpu avx512_bf16", "fp32"),
+        (0, "GenuineIntel", "avx512_bf16 amx_bf16", "bf16"),
+        (1, "GenuineIntel", "fpu", "bf16"),
+    ],
 )
-def test_precision(cpu_info, devices, flags, precision):
-    cpu_info.write_text(f"flags : {flags}\n")
+def test_precision(cpu_info, devices, vendor, flags, precision):
+    cpu_info.write_text(f"vendor_id\t: {vendor}\nflags : {flags}\n")
     assert hardware.preferred_precision(cuda=devices > 0) == precision
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from stampbench.report.sections import suite_sections
+from stampbench.report.tables.wins import wins_tables
 from stampbench.store import Store
 from stampbench.suite import Suite
 from tests.fixtures import factories
+from tests.fixtures.reports import suite_data, texts
 
 # Noise that differs from seed to seed, the same for nobody.
 NOISE = {
@@ -65,3 +68,17 @@ def test_within_equal_seconds_the_longest_schedule_that_has_ended_counts(
     # Within 1 and 2 s nothing of magnitude has ended; within 4 s one epoch of it against four of random; within 8 s two
     # against four; within 16 s four against four.
     assert found == [["against", "equal MACs", "equal seconds"], ["random (reference)", "3 / 0 / 0", "1 / 0 / 2"]]
+
+
+def test_a_claim_about_other_suites_too_does_not_count(make_suite: Callable[..., Suite], store: Store) -> None:
+    suite = with_claim(make_suite(seeds=4, methods=["random", "magnitude"]))
+    for job in suite.jobs("quick", "fp32"):
+        store.put(factories.record(job, top1=0.4 + 0.2 * (job.method == "magnitude") + NOISE[job.method][job.seed]))
+    data = suite_data(suite, store)
+    (claim,) = data.claims
+    # The other claim makes other comparisons, those at another share, and is about more images.
+    lines = tuple(replace(line, match=line.match._replace(keep=0.5)) for line in claim.lines)
+    wider = replace(claim, lines=lines, scope=replace(claim.scope, origin="training images: svhn-783 700"))
+    (table,) = wins_tables(replace(data, claims=(claim, wider)))
+    assert texts(table) == [["random (reference)", "1 / 0 / 0"]]
+    assert wins_tables(replace(data, claims=(wider,))) == []

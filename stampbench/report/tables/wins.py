@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
@@ -22,13 +22,16 @@ Tally = dict[tuple[str, str], Counter[str]]
 
 
 def wins_tables(data: Data) -> list[Table]:
-    """Return one table per subject of a claim, with a row for every other row of its claims."""
-    return [_table(subject, data) for subject in dict.fromkeys(claim.subject for claim in data.claims)]
+    """Return one table per subject of a claim, with a row for every other row of its claims.
+
+    A claim that was judged by targets of other suites too does not count here: the table is about the section alone.
+    """
+    own = [claim for claim in data.claims if claim.scope == data.scope]
+    return [_table(subject, own, data) for subject in dict.fromkeys(claim.subject for claim in own)]
 
 
-def _table(subject: str, data: Data) -> Table:
-    claims = [claim for claim in data.claims if claim.subject == subject]
-    tally = _by_claims(claims)
+def _table(subject: str, claims: Sequence[JudgedClaim], data: Data) -> Table:
+    tally = _by_claims([claim for claim in claims if claim.subject == subject])
     others = list(dict.fromkeys(other for other, _ in tally))
     tally |= _by_seconds(subject, others, data)
     equal = list(dict.fromkeys(what for _, what in tally))
@@ -53,7 +56,7 @@ def name_of(subject: str, scope: Scope) -> str:
     return scope.name("wins", subject)
 
 
-def _by_claims(claims: list[JudgedClaim]) -> Tally:
+def _by_claims(claims: Sequence[JudgedClaim]) -> Tally:
     tally: Tally = {}
     seen = set()
     for claim in claims:
