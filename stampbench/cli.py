@@ -16,6 +16,7 @@ import typer
 
 from stampbench import __version__
 from stampbench.cli_data import data_app
+from stampbench.cli_offline import pack, unpack
 from stampbench.cli_options import (
     EndInJson,
     ExecutorName,
@@ -185,53 +186,8 @@ def plan(
         print(f"stale, made by version {record.job.method_version}: {record.job.label} ({record.key})", file=said)
 
 
-@app.command()
-def pack(
-    suite: SuiteName,
-    preset: Annotated[str, typer.Option("--preset", help="The preset of the suite.")],
-    out: Annotated[Path, typer.Option(help="The folder to write; it must not exist yet.")],
-    max_mib: Annotated[
-        int | None, typer.Option(min=1, help="Cut the output into parts of at most this many MiB.")
-    ] = None,
-    method: Methods = None,
-    target: Targets = None,
-    seed: Seeds = None,
-    results: Results = Path("results"),
-) -> None:
-    """Write all that an offline GPU machine needs for the missing jobs: images, artefacts and the suite file."""
-    from stampbench import suite as suites
-    from stampbench.running import offline
-    from stampbench.running.artefacts import Artefacts
-    from stampbench.running.campaign import selected, suite_path
-    from stampbench.store import Store
-
-    path, store = suite_path(suite), Store(results)
-    loaded = suites.load(path)
-    # A precision that the suite leaves open is bf16 on a GPU, whatever this machine would choose.
-    jobs = selected(loaded.jobs(preset, "bf16"), methods=method, targets=target, seeds=seed)
-    done = store.of(jobs)
-    missing = [job for job in jobs if job.key not in done]
-    needs = offline.needs_of(missing, loaded.datasets, Artefacts.beside(store.artefacts))
-    files = offline.pack(needs, path, loaded.datasets, out, max_mib)
-    print(f"{len(missing)} jobs will run there; {len(done)} are done already")
-    for name, rows in needs.rows.items():
-        print(f"{name}: {int(rows.sum())} of {len(rows)} training images, all test images")
-    print(f"{len(needs.folders)} artefacts are packed; {len(needs.unmade)} will be made there")
-    print(f"wrote {len(files)} files, {sum(file.stat().st_size for file in files) / 2**20:.1f} MiB, to {out}")
-
-
-@app.command()
-def unpack(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder that `pack` wrote, in parts or not.")],
-) -> None:
-    """Check the sums of what `pack` wrote, and put it into this machine's cache and the suite file into this folder."""
-    from stampbench.data import packed
-    from stampbench.running import unpacking
-
-    cache = packed.cache_root()
-    found = unpacking.unpack(folder, cache, Path())
-    print(f"datasets and artefacts: {len(found.added)} added to {cache}, {len(found.held)} held there already")
-    print(f"run the jobs with: python -m stampbench run {found.suite}")
+app.command()(pack)
+app.command()(unpack)
 
 
 @app.command()

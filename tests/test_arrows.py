@@ -22,7 +22,8 @@ ROOMS = (
     ("running", "regress"),
     ("report", "analysis"),
     ("export",),
-    ("listing", "details", "terminal", "output", "cli", "cli_data", "cli_options", "stopping", "__main__"),
+    ("listing", "details", "terminal", "output", "stopping"),
+    ("cli", "cli_data", "cli_offline", "cli_options", "__main__"),
 )
 # Methods know the contract and the harness's tools, and nothing that runs them or reads what came out.
 LENT_TO_METHODS = (
