@@ -9,11 +9,11 @@ from typing import get_args
 from stampbench.job import Job, Precision
 from stampbench.record import Record
 from stampbench.report.data import Data
-from stampbench.report.devices import by_device
 from stampbench.report.faster import faster
 from stampbench.report.model import Table
 from stampbench.report.remarks import remarks, time_budgets
 from stampbench.report.tables import TABLES
+from stampbench.running.devices import by_device
 from stampbench.store import Store
 from stampbench.suite import Suite
 

@@ -18,6 +18,7 @@ from stampbench.record import Record
 from stampbench.registry import suggestion
 from stampbench.report.variants import Variants
 from stampbench.running import layer_times
+from stampbench.running.devices import by_device
 from stampbench.running.estimate import Estimate, PastRecords
 from stampbench.running.progress import duration
 from stampbench.store import Store
@@ -94,7 +95,7 @@ class Campaign:
                 f"this machine has {here}, so preset {self.preset} was chosen; choose another with --preset "
                 f"{'|'.join(others)}"
             )
-        lines += self._of_other_precision(jobs)
+        lines += [*self._of_other_precision(jobs), *self._of_other_devices(jobs)]
         fresh = sorted({job.method for job in jobs if job.protocol.head_steps == 0 and _reads_through_a_head(job)})
         if fresh:
             lines.append(
@@ -117,6 +118,22 @@ class Campaign:
         return [
             f"the preset leaves the precision open, and this machine chooses {here}; {count} of these jobs have "
             f"records in {other}, which `report` shows too"
+        ]
+
+    def _of_other_devices(self, jobs: Sequence[Job]) -> list[str]:
+        """Return a line if any of these jobs have no record of this device, but one under another device's time."""
+        own = self.store.of(jobs)
+        elsewhere = {
+            job.key
+            for run in by_device(jobs, self.store)
+            for job, named in zip(jobs, run, strict=True)
+            if job.key not in own and self.store.get(named.key)
+        }
+        if not elsewhere:
+            return []
+        return [
+            f"{len(elsewhere)} of the missing jobs have records of another device, under a budget of its own seconds, "
+            "which `report` shows too; choose other seeds with --seed to add to them"
         ]
 
     def outcomes(self, jobs: Sequence[Job]) -> tuple[list[str], list[list[object]]]:

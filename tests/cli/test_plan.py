@@ -56,6 +56,25 @@ def test_plan_says_that_records_are_in_the_other_precision(stampbench, project, 
     assert f"{len(chosen)} of these jobs have records in bf16" in some
 
 
+def test_plan_says_that_records_are_of_another_device(stampbench, project, monkeypatch):
+    path = project / "suites" / "toy.toml"
+    path.write_text(path.read_text().replace("seeds = 2", 'seeds = 2\nresource = "training-time"'))
+    store = Store(project / "results")
+    monkeypatch.setattr(hardware, "cpu_model", lambda: "a processor")
+    for job in cli_jobs():
+        if job.seed == 0:
+            store.put(factories.record(job))
+    _, here, _ = stampbench("plan", "toy")
+    monkeypatch.setattr(hardware, "cpu_model", lambda: "another processor")
+    _, there, _ = stampbench("plan", "toy")
+    _, some, _ = stampbench("plan", "toy", "--seed", "1")
+    done = sum(job.seed == 0 for job in cli_jobs())
+    assert "of another device" not in here + some
+    # A network that removes nothing has no budget of time, so its record counts on every device.
+    free = sum(job.seed == 0 and job.budget.table is None for job in cli_jobs())
+    assert f"\n{done - free} of the missing jobs have records of another device" in there
+
+
 def cli_jobs():
     from stampbench.running.campaign import Campaign
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from stampbench.report.devices import by_device
 from stampbench.report.render.figures import figures_of
 from stampbench.report.sections import preset_sections
+from stampbench.running.devices import by_device
 from stampbench.store import Store
 from stampbench.suite import Suite
 from tests.fixtures import factories
