@@ -121,7 +121,7 @@ class Campaign:
         ]
 
     def _of_other_devices(self, jobs: Sequence[Job]) -> list[str]:
-        """Return a line if any of these jobs have no record of this device, but one under another device's time."""
+        """Return a line if any of these jobs have no record, but one under another device's table or an older one."""
         own = self.store.of(jobs)
         elsewhere = {
             job.key
@@ -132,8 +132,8 @@ class Campaign:
         if not elsewhere:
             return []
         return [
-            f"{len(elsewhere)} of the missing jobs have records of another device, under a budget of its own seconds, "
-            "which `report` shows too; choose other seeds with --seed to add to them"
+            f"{len(elsewhere)} of the missing jobs have records under another device's table of layers, or an older "
+            "one, which `report` shows too; choose other seeds with --seed to add to them"
         ]
 
     def outcomes(self, jobs: Sequence[Job]) -> tuple[list[str], list[list[object]]]:

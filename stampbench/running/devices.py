@@ -32,11 +32,11 @@ def by_device(jobs: Sequence[Job], store: Store) -> list[list[Job]]:
 
 
 def _tables(store: Store) -> dict[str, dict[tuple[Any, ...], str]]:
-    """Return what tables are measured for, and the tables, by device; of several torch builds the last one counts."""
+    """Return what tables are measured for, and the tables, by device; of several, that of the latest record counts."""
     tables: dict[str, dict[tuple[Any, ...], str]] = {}
-    for record in store.records():
-        if table := record.job.budget.table:
-            tables.setdefault(record.provenance.device, {})[_measured_for(record.job)] = table
+    timed = [record for record in store.records() if record.job.budget.table]
+    for record in sorted(timed, key=lambda record: record.provenance.finished):
+        tables.setdefault(record.provenance.device, {})[_measured_for(record.job)] = str(record.job.budget.table)
     return tables
 
 

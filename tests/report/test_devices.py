@@ -79,6 +79,17 @@ def test_a_seed_that_two_devices_ran_has_two_sections_with_names_of_their_own(su
     assert len(names) == len(set(names))
 
 
+@pytest.mark.parametrize("newer", [("first", "second"), ("second", "first")])
+def test_of_two_tables_of_one_device_the_latest_counts(suite: Suite, store: Store, newer: tuple[str, str]) -> None:
+    job = suite.jobs("quick", "fp32")[0]
+    for hour, table in enumerate(newer):
+        budget = job.budget.model_copy(update={"table": TABLES[table]})
+        where = factories.provenance(device="a", finished=f"2026-11-29T0{hour}:00:00+00:00")
+        store.put(factories.record(job.model_copy(update={"budget": budget}), provenance=where))
+    (jobs,) = by_device([job], store)
+    assert jobs[0].budget.table == TABLES[newer[-1]]
+
+
 def test_a_pool_without_records_lists_the_jobs_once(suite: Suite, store: Store) -> None:
     jobs = suite.jobs("quick", "fp32")
     assert by_device(jobs, store) == [jobs]
