@@ -2,7 +2,7 @@
 
 A block is a convolution or linear layer with what runs until the next one begins: batch norm, ReLU, pooling, addition.
 It is timed forward and, in training steps, backward, among its neighbours and with their traffic in the caches. Whole
-networks, timed in turn with the dense one, then calibrate the sum of the blocks.
+networks, timed in turn with the dense one now and then meanwhile, calibrate the sum of the blocks.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from itertools import islice, pairwise
 from statistics import median
 from typing import Any
 
@@ -36,7 +36,7 @@ SHARES = tuple(part / 16 for part in (*range(1, 11), 12, 14, 16))
 POINTS = len(SHARES)
 ROUNDS, SAMPLES = 2, 2
 # The networks that calibrate a table, how many take turns with the dense one at a time, and the steps of each.
-WHOLE, TOGETHER, WHOLE_STEPS = 24, 4, 7
+WHOLE, TOGETHER, WHOLE_STEPS = 48, 4, 7
 # A moment is quiet while the yardstick takes at most so many times as long as at best. A table that is measured in
 # others prices small networks too high.
 QUIET = 1.5
@@ -61,8 +61,8 @@ def measure_layers(
 
     `network` is dense; its weights are not read. Every one of points² networks is visited in `ROUNDS` rounds, in random
     order. Busy moments are waited for to pass, and seconds are divided by those of the yardstick right before them and
-    multiplied by its median. `WHOLE` random networks then calibrate the table. `progress` is told how many of the
-    networks, of how many, are measured.
+    multiplied by its median. `WHOLE` random networks, a few at a time all along, calibrate the table. `progress` is
+    told how many of the networks, of how many, are measured.
     """
     head = network.get_submodule("head")
     assert isinstance(head, nn.Linear)
@@ -78,14 +78,6 @@ def measure_layers(
     def network_of(widths: Mapping[str, int]) -> nn.Module:
         return network_at(name, head.out_features, widths, device)
 
-    moments = quiet_moments(lambda: median(yardstick(device)), len(order))
-    for measured, (index, before) in enumerate(zip(order, moments, strict=False)):
-        progress(measured, len(order) + WHOLE)
-        visit = visits[index % len(visits)]
-        module = network_of({group: points[position(visit, steps[group])] for group, points in grid.items()})
-        found[visit] += [(before, seconds) for seconds in timed_blocks(module, images, timing, precision)]
-    table = _table(found, grid, sides, steps)
-
     def step_at(widths: Mapping[str, int]) -> Callable[[], None]:
         return step_of(timing, network_of(widths), images, precision)
 
@@ -93,12 +85,20 @@ def measure_layers(
         next(moments)
         return alternated(steps, 2, WHOLE_STEPS, device)
 
+    moments = quiet_moments(lambda: median(yardstick(device)), len(order))
     drawn = list(random_widths(cost.widths, round_to, WHOLE, random.Random(0)))
-    whole = list[Whole]()
-    for pair in whole_networks(step_at, cost.widths, drawn, timed):
-        progress(len(order) + len(whole), len(order) + WHOLE)
-        whole.append(pair)
-    return calibrated(table, cost, whole), _notes(found)
+    wholes, whole = whole_networks(step_at, cost.widths, drawn, timed), list[Whole]()
+    # The host's moods last for minutes, so networks that are measured in one of them would bend every share.
+    every = math.ceil(len(order) * TOGETHER / WHOLE)
+    for measured, (index, before) in enumerate(zip(order, moments, strict=False)):
+        progress(measured + len(whole), len(order) + WHOLE)
+        visit = visits[index % len(visits)]
+        module = network_of({group: points[position(visit, steps[group])] for group, points in grid.items()})
+        found[visit] += [(before, seconds) for seconds in timed_blocks(module, images, timing, precision)]
+        if measured % every == 0:
+            whole += islice(wholes, TOGETHER)
+    whole += wholes
+    return calibrated(_table(found, grid, sides, steps), cost, whole), _notes(found)
 
 
 def quiet_moments(yardstick_seconds: Callable[[], float], patience: int) -> Iterator[float]:
@@ -289,21 +289,34 @@ def _table(
 def calibrated(table: LayerTable, cost: CostModel, whole: Sequence[Whole]) -> LayerTable:
     """Return the table with its blocks scaled, and with seconds outside them, so that it predicts whole steps.
 
-    The share of the dense step that whole networks take is fitted by a constant, the sum of the blocks and the
-    parameters, none with a negative factor, by least squares of relative errors. The dense network itself weighs as
-    much as all others, as every share is one of it.
+    The share of the dense step that whole networks take, the dense one among them, is fitted by a constant, the sum of
+    the blocks and the parameters, none with a negative factor, by least squares of relative errors.
     """
     pricing = TablePricing(table, cost.params_form, "")
     usual = median(seconds for _, (dense, _) in whole for seconds in dense)
     rows, shares = [], []
-    for widths, (dense, small) in [*whole, *[(cost.widths, ([1.0], [1.0]))] * len(whole)]:
+    for widths, (dense, small) in [*whole, (cost.widths, ([1.0], [1.0]))]:
         share = share_of_time(dense, small)
         rows.append([1 / share, pricing.cost(widths) / pricing.cost() / share, cost.params(widths) / share])
         shares.append(1.0)
     (constant, factor, each), _ = nnls(torch.tensor(rows, dtype=torch.float64).numpy(), shares)
     scale = factor * usual / (pricing.cost() / NANOSECONDS)
     rest = torch.tensor([constant * usual, each * usual], dtype=torch.float64)
-    return replace(table, seconds=table.seconds * scale, rest=rest)
+    outside = float(rest[0] + rest[1] * cost.params())
+    return replace(scaled(table, scale, max(0.0, usual - outside)), rest=rest)
+
+
+def scaled(table: LayerTable, scale: float, dense: float) -> LayerTable:
+    """Return the table with its blocks scaled; at dense widths they add up to `dense` seconds, the most that they take.
+
+    Every share is one of the dense step, which whole networks are timed beside. A few visits tell it less well, and
+    what they get wrong would bend all shares alike.
+    """
+    widest = torch.cat([table.grid == table.grid[:, -1:], torch.ones(1, table.grid.shape[1], dtype=torch.bool)])
+    there = widest[table.reads][:, :, None] & widest[table.writes][:, None, :]
+    blocks = (table.seconds * there).sum((1, 2)) / there.sum((1, 2))
+    most = (dense * blocks / blocks.sum())[:, None, None]
+    return replace(table, seconds=torch.where(there, most, (scale * table.seconds).minimum(most)))
 
 
 def _notes(found: Mapping[Visit, Sequence[tuple[float, dict[str, float]]]]) -> dict[str, Any]:
