@@ -2,7 +2,7 @@
 
 A block is a convolution or linear layer with what runs until the next one begins: batch norm, ReLU, pooling, addition.
 It is timed forward and, in training steps, backward, among its neighbours and with their traffic in the caches. Whole
-networks, timed in turn with the dense one now and then meanwhile, calibrate the sum of the blocks.
+networks, timed in turn with the dense one now and then meanwhile, calibrate the table.
 """
 
 from __future__ import annotations
@@ -12,38 +12,35 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice, pairwise
 from statistics import median
 from typing import Any
 
 import torch
-from scipy.optimize import nnls
 from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from stampbench.errors import NetworkError
-from stampbench.measure.comparable import share_of_time
+from stampbench.measure.calibration import TOGETHER, Whole, calibrated, random_widths, whole_networks
 from stampbench.measure.speed import alternated, made_up_images, network_at, step_of
 from stampbench.measure.yardstick import yardstick
 from stampbench.pruning.cost import CostModel
 from stampbench.pruning.groups import Group
-from stampbench.pruning.resources.layer_table import FIXED, NANOSECONDS, LayerTable, TablePricing, never_falling
+from stampbench.pruning.resources.layer_table import FIXED, LayerTable, never_falling
 
 # The shares of every group's width that are measured: most that plans choose, above all a half, as kernels favour 64
 # and 128 channels. Their number is prime, which `directions` needs.
 SHARES = tuple(part / 16 for part in (*range(1, 11), 12, 14, 16))
 POINTS = len(SHARES)
 ROUNDS, SAMPLES = 2, 2
-# The networks that calibrate a table, how many take turns with the dense one at a time, and the steps of each.
-WHOLE, TOGETHER, WHOLE_STEPS = 48, 4, 7
+# The networks that calibrate a table, and the steps of each.
+WHOLE, WHOLE_STEPS = 48, 7
 # A moment is quiet while the yardstick takes at most so many times as long as at best. A table that is measured in
 # others prices small networks too high.
 QUIET = 1.5
 VECTOR = 8
 Visit = tuple[int, int]
-# A network's widths, with the seconds of the dense network's steps and of its own.
-Whole = tuple[Mapping[str, int], tuple[Sequence[float], Sequence[float]]]
 
 
 def measure_layers(
@@ -116,23 +113,6 @@ def quiet_moments(yardstick_seconds: Callable[[], float], patience: int) -> Iter
             yield seconds
 
 
-def whole_networks(
-    step_at: Callable[[Mapping[str, int]], Callable[[], None]],
-    dense: Mapping[str, int],
-    drawn: Sequence[Mapping[str, int]],
-    timed: Callable[[Sequence[Callable[[], None]]], list[list[float]]],
-) -> Iterator[Whole]:
-    """Yield widths, with the seconds of the dense network's steps and of theirs, which take turns.
-
-    `step_at` makes the step of a network of given widths, and `timed` times steps in turn.
-    """
-    first = step_at(dense)
-    for begin in range(0, len(drawn), TOGETHER):
-        some = drawn[begin : begin + TOGETHER]
-        whole, *small = timed([first, *map(step_at, some)])
-        yield from ((widths, (whole, taken)) for widths, taken in zip(some, small, strict=True))
-
-
 def points_of(width: int, round_to: int) -> list[int]:
     """Return the widths to measure of a group, ascending: multiples of `round_to`, and the dense width.
 
@@ -143,17 +123,6 @@ def points_of(width: int, round_to: int) -> list[int]:
     if round_to % VECTOR:
         near = [point if point % VECTOR else point - round_to for point in near]
     return [*(min(point, width) for point in near), width]
-
-
-def random_widths(
-    dense: Mapping[str, int], round_to: int, count: int, stream: random.Random
-) -> Iterator[dict[str, int]]:
-    """Yield random widths: a level for the whole network, and half of it more or less for every group."""
-    for _ in range(count):
-        level = stream.uniform(0.1, 1)
-        shares = {name: min(1.0, level * stream.uniform(0.5, 1.5)) for name in dense}
-        rounded = {name: max(1, round(shares[name] * width / round_to)) * round_to for name, width in dense.items()}
-        yield {name: min(rounded[name], width) for name, width in dense.items()}
 
 
 def directions(groups: Sequence[str], sides: Sequence[tuple[str | None, str | None]]) -> dict[str, tuple[int, int]]:
@@ -284,39 +253,6 @@ def _table(
     reads, writes = torch.tensor(indices).unbind(1)
     none = torch.zeros(2, dtype=torch.float64)
     return LayerTable(torch.tensor(list(grid.values())), reads, writes, never_falling(sums / counts), none)
-
-
-def calibrated(table: LayerTable, cost: CostModel, whole: Sequence[Whole]) -> LayerTable:
-    """Return the table with its blocks scaled, and with seconds outside them, so that it predicts whole steps.
-
-    The share of the dense step that whole networks take, the dense one among them, is fitted by a constant, the sum of
-    the blocks and the parameters, none with a negative factor, by least squares of relative errors.
-    """
-    pricing = TablePricing(table, cost.params_form, "")
-    usual = median(seconds for _, (dense, _) in whole for seconds in dense)
-    rows, shares = [], []
-    for widths, (dense, small) in [*whole, (cost.widths, ([1.0], [1.0]))]:
-        share = share_of_time(dense, small)
-        rows.append([1 / share, pricing.cost(widths) / pricing.cost() / share, cost.params(widths) / share])
-        shares.append(1.0)
-    (constant, factor, each), _ = nnls(torch.tensor(rows, dtype=torch.float64).numpy(), shares)
-    scale = factor * usual / (pricing.cost() / NANOSECONDS)
-    rest = torch.tensor([constant * usual, each * usual], dtype=torch.float64)
-    outside = float(rest[0] + rest[1] * cost.params())
-    return replace(scaled(table, scale, max(0.0, usual - outside)), rest=rest)
-
-
-def scaled(table: LayerTable, scale: float, dense: float) -> LayerTable:
-    """Return the table with its blocks scaled; at dense widths they add up to `dense` seconds, the most that they take.
-
-    Every share is one of the dense step, which whole networks are timed beside. A few visits tell it less well, and
-    what they get wrong would bend all shares alike.
-    """
-    widest = torch.cat([table.grid == table.grid[:, -1:], torch.ones(1, table.grid.shape[1], dtype=torch.bool)])
-    there = widest[table.reads][:, :, None] & widest[table.writes][:, None, :]
-    blocks = (table.seconds * there).sum((1, 2)) / there.sum((1, 2))
-    most = (dense * blocks / blocks.sum())[:, None, None]
-    return replace(table, seconds=torch.where(there, most, (scale * table.seconds).minimum(most)))
 
 
 def _notes(found: Mapping[Visit, Sequence[tuple[float, dict[str, float]]]]) -> dict[str, Any]:

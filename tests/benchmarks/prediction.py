@@ -23,8 +23,9 @@ from tabulate import tabulate
 from stampbench import registry
 from stampbench.files import write_atomically
 from stampbench.measure import hardware, speed
+from stampbench.measure.calibration import random_widths, whole_networks
 from stampbench.measure.comparable import share_of_time
-from stampbench.measure.layer_times import measure_layers, random_widths, whole_networks
+from stampbench.measure.layer_times import measure_layers
 from stampbench.networks.check import checked
 from stampbench.pruning.cost import CostModel
 

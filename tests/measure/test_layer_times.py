@@ -1,9 +1,6 @@
 """Tables of layers: every block at every pair of widths, all seconds in it, and none twice."""
 
-import random
-from dataclasses import replace
 from itertools import islice, product
-from statistics import median
 
 import pytest
 import torch
@@ -13,24 +10,19 @@ from stampbench.errors import NetworkError
 from stampbench.measure import layer_times
 from stampbench.measure.layer_times import (
     POINTS,
-    calibrated,
     directions,
     measure_layers,
     points_of,
     position,
     quiet_moments,
-    random_widths,
-    scaled,
     timed_blocks,
 )
 from stampbench.measure.speed import BATCH, made_up_images, network_at
 from stampbench.networks.check import checked
 from stampbench.pruning.cost import CostModel
-from stampbench.pruning.resources.layer_table import never_falling
 from stampbench.pruning.resources.time import Latency, TrainingTime
 from tests.fixtures.quickly import quicken
 from tests.fixtures.strategies import NETWORKS
-from tests.fixtures.tables import made_up_table
 
 
 @pytest.mark.parametrize("width", [1, 3, 8, 16, 64, 100, 512])
@@ -106,59 +98,3 @@ def test_busy_moments_are_waited_for_until_patience_ends():
     """The first moment cannot be known to be busy; of the others 1.6 is, and 1.4 is not."""
     seconds = iter([1.0, 1.6, 1.4, 9.0, 0.9, 1.4, 9.0, 1.0, 9.0])
     assert list(islice(quiet_moments(lambda: next(seconds), 3), 5)) == [1.0, 1.4, 0.9, 9.0, 1.0]
-
-
-def test_calibration_finds_what_the_blocks_leave_out_and_undoes_their_scale():
-    """The blocks run 1.7 times too slow, and a step takes 3 ms and 5 ns a parameter besides."""
-    network, groups = checked("resnet18", 0.125, 16)
-    cost = CostModel.of(network, groups, 16)
-    table = made_up_table(cost)
-    # Costs are whole nanoseconds, so blocks of milliseconds leave no error of rounding.
-    table = replace(table, seconds=1000 * table.seconds)
-    right = replace(table, rest=torch.tensor([3e-3, 5e-9], dtype=torch.float64))
-    expected = TrainingTime(right.tensors).pricing(cost)
-    shares = list(random_widths(cost.widths, 1, 12, random.Random(2)))
-    whole = [(w, [[expected.cost() / 1e9] * 3, [expected.cost(w) / 1e9] * 3]) for w in shares]
-    slow = replace(table, seconds=1.7 * table.seconds, rest=torch.zeros(2, dtype=torch.float64))
-    found = calibrated(slow, cost, whole)
-    torch.testing.assert_close(found.seconds, right.seconds, rtol=1e-6, atol=0)
-    torch.testing.assert_close(found.rest, right.rest, rtol=1e-3, atol=0)
-
-
-@pytest.mark.parametrize("wrong", [1.25, 0.8])
-def test_a_dense_network_whose_blocks_were_measured_wrong_does_not_bend_the_shares(wrong):
-    network, groups = checked("resnet18", 0.125, 16)
-    cost = CostModel.of(network, groups, 16)
-    right = made_up_table(cost)
-    # Costs are whole nanoseconds, so blocks of milliseconds leave no error of rounding.
-    right = replace(right, seconds=1000 * right.seconds)
-    expected = TrainingTime(right.tensors).pricing(cost)
-    shares = list(random_widths(cost.widths, 1, 48, random.Random(2)))
-    whole = [(w, [[expected.cost() / 1e9] * 3, [expected.cost(w) / 1e9] * 3]) for w in shares]
-    bent = right.seconds.clone()
-    bent[:, -1, -1] *= wrong
-    found = TrainingTime(calibrated(replace(right, seconds=bent), cost, whole).tensors).pricing(cost)
-    assert found.cost() == pytest.approx(expected.cost(), rel=1e-6)
-    small = [w for w in shares if expected.cost(w) < 0.6 * expected.cost()]
-    errors = [abs(found.cost(widths) / expected.cost(widths) - 1) for widths in small]
-    assert len(small) > 20 and median(errors) < 0.03 and max(errors) < 0.06
-
-
-def test_no_block_takes_longer_than_in_the_dense_network():
-    network, groups = checked("resnet18", 0.125, 16)
-    table = made_up_table(CostModel.of(network, groups, 16))
-    noisy = table.seconds * (1 + torch.rand(table.seconds.shape, generator=torch.Generator().manual_seed(0)).double())
-    found = scaled(replace(table, seconds=never_falling(noisy)), 3.0, 0.5)
-    dense = found.seconds[:, -1, -1]
-    assert float(dense.sum()) == pytest.approx(0.5)
-    assert (found.seconds <= dense[:, None, None]).all()
-    assert (found.seconds.diff(dim=1) >= 0).all() and (found.seconds.diff(dim=2) >= 0).all()
-
-
-@pytest.mark.parametrize("round_to", [1, 8])
-def test_random_widths_are_widths_that_plans_may_have(round_to):
-    dense = {"a": 100, "b": 64, "c": 4}
-    found = list(random_widths(dense, round_to, 50, random.Random(0)))
-    assert len(found) == 50 and len({tuple(widths.values()) for widths in found}) > 25
-    for widths in found:
-        assert all(1 <= w <= dense[g] and (w % round_to == 0 or w == dense[g]) for g, w in widths.items())
