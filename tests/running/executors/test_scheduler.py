@@ -10,93 +10,24 @@ import pytest
 import torch
 
 from stampbench import registry
-from stampbench.contract import Artefact, Start
+from stampbench.contract import Start
 from stampbench.data import packed
 from stampbench.errors import DataError, UserError
 from stampbench.measure.provenance import source_digest
 from stampbench.running.artefacts import Artefacts
 from stampbench.running.executors import scheduler
 from stampbench.running.executors.scheduler import DEATHS, Death, Scheduler
-from stampbench.running.executors.worker import Order, Outcome, files_of
-from stampbench.running.preparing import method_of, needed_artefacts
-from stampbench.running.progress import SilentProgress
+from stampbench.running.executors.worker import Order, Outcome
 from stampbench.running.workplace import Workplace
 from stampbench.store import Store
 from tests.fixtures import factories
+from tests.fixtures.fake_cluster import FakeCluster, Watcher
 from tests.fixtures.tiny import JOBS
 from tests.fixtures.toy_methods import TARGETS
 
 REFERENCE = [job for job in JOBS if job.start is Start.REFERENCE]
 RANDOM = [JOBS[0].model_copy(update={"seed": seed}) for seed in range(5)]
 PREPARED = REFERENCE[0].model_copy(update={"method": "prepared", "method_version": "1"})
-
-
-class Watcher(SilentProgress):
-    """Remembers notes and the jobs that started and finished."""
-
-    def __init__(self) -> None:
-        self.notes, self.started, self.finished = [], [], []
-
-    def note(self, message):
-        self.notes.append(message)
-
-    def job_started(self, job):
-        self.started.append(job.key)
-
-    def job_finished(self, record):
-        self.finished.append(record.key)
-
-
-class FakeCluster:
-    """Machines that hold `room` orders, which end one by one; `end` says how, and None means well."""
-
-    def __init__(self, folder, room=1, end=lambda order: None):
-        self.room, self.end = room, end
-        self.submitted, self.settings, self.most_in_flight = [], [], 0
-        self._idle = 0
-        self._shared, self._flying, self._made = {}, [], Artefacts(folder, folder)
-
-    def slots(self, job):
-        return self.room
-
-    def size(self, job):
-        return "8 CPU"
-
-    def share(self, digest, files):
-        assert digest not in self._shared
-        assert files["tensors.safetensors"] and files["artefact.json"]
-        self._shared[digest] = files
-
-    def submit(self, order, settings):
-        assert self._shared.keys() >= set(order.needs)
-        self.submitted.append(order)
-        self.settings.append(settings)
-        self._flying.append(order)
-        self.most_in_flight = max(self.most_in_flight, len(self._flying))
-
-    def collect(self):
-        self._idle += not self._flying
-        assert self._idle < 10, "nothing is in flight and nothing is submitted"
-        if not self._flying:
-            return []
-        order = self._flying.pop(0)
-        return [(order, self.end(order) or self._outcome(order))]
-
-    def _outcome(self, order):
-        if order.artefact is None:
-            return Outcome(factories.record(order.job).model_dump_json())
-        specs = needed_artefacts(order.job, method_of(order.job), {}, self._made)
-        (spec,) = [spec for spec in specs if spec.digest == order.artefact]
-        self._made.ensure(spec, lambda: Artefact({"numbers": torch.ones(2)}, 1.0), factories.provenance())
-        return Outcome(files=files_of(self._made.folder(spec)))
-
-    @property
-    def artefacts(self):
-        return [order.artefact for order in self.submitted if order.artefact]
-
-    @property
-    def jobs(self):
-        return [order.job.key for order in self.submitted if order.artefact is None]
 
 
 @pytest.fixture(autouse=True)
