@@ -52,16 +52,16 @@ def calibrated(table: LayerTable, cost: CostModel, whole: Sequence[Whole]) -> La
     """Return the table with its blocks scaled, and with seconds outside them, so that it predicts whole steps.
 
     The share of the dense step that whole networks take, the dense one among them, is fitted by a constant, the sum of
-    the blocks and the parameters, none with a negative factor, by least squares of relative errors.
+    the blocks and the parameters, none with a negative factor, by least squares of relative errors. The dense step
+    itself is predicted as it was measured.
     """
     pricing = TablePricing(table, cost.params_form, "")
     usual = median(seconds for _, (dense, _) in whole for seconds in dense)
-    rows, shares = [], []
+    rows = []
     for widths, (dense, small) in [*whole, (cost.widths, ([1.0], [1.0]))]:
         share = share_of_time(dense, small)
         rows.append([1 / share, pricing.cost(widths) / pricing.cost() / share, cost.params(widths) / share])
-        shares.append(1.0)
-    (constant, factor, each), _ = nnls(torch.tensor(rows, dtype=torch.float64).numpy(), shares)
+    (constant, factor, each), _ = nnls(torch.tensor(rows, dtype=torch.float64).numpy(), [1.0] * len(rows))
     scale = factor * usual / (pricing.cost() / NANOSECONDS)
     rest = torch.tensor([constant * usual, each * usual], dtype=torch.float64)
     outside = float(rest[0] + rest[1] * cost.params())

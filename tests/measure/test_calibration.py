@@ -15,45 +15,47 @@ from stampbench.pruning.resources.time import TrainingTime
 from tests.fixtures.tables import made_up_table
 
 
-def test_calibration_finds_what_the_blocks_leave_out_and_undoes_their_scale():
+@pytest.fixture
+def cost():
+    return CostModel.of(*checked("resnet18", 0.125, 16), 16)
+
+
+@pytest.fixture
+def table(cost):
+    """Costs are whole nanoseconds, so blocks of milliseconds leave no error of rounding."""
+    made = made_up_table(cost)
+    return replace(made, seconds=1000 * made.seconds)
+
+
+def timed(expected, count):
+    """Return random widths, with three steps of the dense network and of theirs that take what is expected."""
+    drawn = random_widths(expected.widths, 1, count, random.Random(2))
+    return [(widths, [[expected.cost() / 1e9] * 3, [expected.cost(widths) / 1e9] * 3]) for widths in drawn]
+
+
+def test_calibration_finds_what_the_blocks_leave_out_and_undoes_their_scale(cost, table):
     """The blocks run 1.7 times too slow, and a step takes 3 ms and 5 ns a parameter besides."""
-    network, groups = checked("resnet18", 0.125, 16)
-    cost = CostModel.of(network, groups, 16)
-    table = made_up_table(cost)
-    # Costs are whole nanoseconds, so blocks of milliseconds leave no error of rounding.
-    table = replace(table, seconds=1000 * table.seconds)
     right = replace(table, rest=torch.tensor([3e-3, 5e-9], dtype=torch.float64))
-    expected = TrainingTime(right.tensors).pricing(cost)
-    shares = list(random_widths(cost.widths, 1, 12, random.Random(2)))
-    whole = [(w, [[expected.cost() / 1e9] * 3, [expected.cost(w) / 1e9] * 3]) for w in shares]
     slow = replace(table, seconds=1.7 * table.seconds, rest=torch.zeros(2, dtype=torch.float64))
-    found = calibrated(slow, cost, whole)
+    found = calibrated(slow, cost, timed(TrainingTime(right.tensors).pricing(cost), 12))
     torch.testing.assert_close(found.seconds, right.seconds, rtol=1e-6, atol=0)
     torch.testing.assert_close(found.rest, right.rest, rtol=1e-3, atol=0)
 
 
 @pytest.mark.parametrize("wrong", [1.25, 0.8])
-def test_a_dense_network_whose_blocks_were_measured_wrong_does_not_bend_the_shares(wrong):
-    network, groups = checked("resnet18", 0.125, 16)
-    cost = CostModel.of(network, groups, 16)
-    right = made_up_table(cost)
-    # Costs are whole nanoseconds, so blocks of milliseconds leave no error of rounding.
-    right = replace(right, seconds=1000 * right.seconds)
-    expected = TrainingTime(right.tensors).pricing(cost)
-    shares = list(random_widths(cost.widths, 1, 48, random.Random(2)))
-    whole = [(w, [[expected.cost() / 1e9] * 3, [expected.cost(w) / 1e9] * 3]) for w in shares]
-    bent = right.seconds.clone()
+def test_a_dense_network_whose_blocks_were_measured_wrong_does_not_bend_the_shares(cost, table, wrong):
+    expected = TrainingTime(table.tensors).pricing(cost)
+    whole = timed(expected, 48)
+    bent = table.seconds.clone()
     bent[:, -1, -1] *= wrong
-    found = TrainingTime(calibrated(replace(right, seconds=bent), cost, whole).tensors).pricing(cost)
+    found = TrainingTime(calibrated(replace(table, seconds=bent), cost, whole).tensors).pricing(cost)
     assert found.cost() == pytest.approx(expected.cost(), rel=1e-6)
-    small = [w for w in shares if expected.cost(w) < 0.6 * expected.cost()]
+    small = [widths for widths, _ in whole if expected.cost(widths) < 0.6 * expected.cost()]
     errors = [abs(found.cost(widths) / expected.cost(widths) - 1) for widths in small]
     assert len(small) > 20 and median(errors) < 0.03 and max(errors) < 0.06
 
 
-def test_no_block_takes_longer_than_in_the_dense_network():
-    network, groups = checked("resnet18", 0.125, 16)
-    table = made_up_table(CostModel.of(network, groups, 16))
+def test_no_block_takes_longer_than_in_the_dense_network(table):
     noisy = table.seconds * (1 + torch.rand(table.seconds.shape, generator=torch.Generator().manual_seed(0)).double())
     found = anchored(replace(table, seconds=never_falling(noisy)), 3.0, 0.5)
     dense = found.seconds[:, -1, -1]
