@@ -21,26 +21,20 @@ import torch
 from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from stampbench.errors import NetworkError
 from stampbench.measure.calibration import TOGETHER, Whole, calibrated, random_widths, whole_networks
 from stampbench.measure.speed import alternated, made_up_images, network_at, step_of
+from stampbench.measure.visits import SHARES, Sides, Visit, block_seconds, points_of, visits_of
 from stampbench.measure.yardstick import yardstick
 from stampbench.pruning.cost import CostModel
 from stampbench.pruning.groups import Group
 from stampbench.pruning.resources.layer_table import FIXED, LayerTable, never_falling
 
-# The shares of every group's width that are measured: most that plans choose, above all a half, as kernels favour 64
-# and 128 channels. Their number is prime, which `directions` needs.
-SHARES = tuple(part / 16 for part in (*range(1, 11), 12, 14, 16))
-POINTS = len(SHARES)
-ROUNDS, SAMPLES = 2, 2
+ROUNDS, SAMPLES = 3, 2
 # The networks that calibrate a table, and the steps of each.
 WHOLE, WHOLE_STEPS = 48, 7
 # A moment is quiet while the yardstick takes at most so many times as long as at best. A table that is measured in
 # others prices small networks too high.
 QUIET = 1.5
-VECTOR = 8
-Visit = tuple[int, int]
 
 
 def measure_layers(
@@ -56,20 +50,17 @@ def measure_layers(
 ) -> tuple[LayerTable, dict[str, Any]]:
     """Return the table of the network's layers for that timing of `Speed` ("train_step" or "latency"), and notes.
 
-    `network` is dense; its weights are not read. Every one of points² networks is visited in `ROUNDS` rounds, in random
-    order. Busy moments are waited for to pass, and seconds are divided by those of the yardstick right before them and
-    multiplied by its median. `WHOLE` random networks, a few at a time all along, calibrate the table. `progress` is
-    told how many of the networks, of how many, are measured.
+    `network` is dense; its weights are not read. Points² networks are visited in each of `ROUNDS` rounds, after busy
+    moments have passed. `WHOLE` random networks, a few at a time all along, calibrate the table. `progress` is told how
+    many of the networks, of how many, are measured.
     """
     head = network.get_submodule("head")
     assert isinstance(head, nn.Linear)
     cost = CostModel.of(network, groups, input_size)
     grid = {group.name: points_of(group.width, round_to) for group in groups}
     sides = _sides(network, cost)
-    steps = directions(list(grid), list(sides.values()))
-    visits = [(i, j) for i in range(POINTS) for j in range(POINTS)]
-    found: dict[Visit, list[tuple[float, dict[str, float]]]] = {visit: [] for visit in visits}
-    order = torch.randperm(len(visits) * ROUNDS, generator=torch.Generator().manual_seed(0)).tolist()
+    visits = visits_of(list(grid), list(sides.values()), ROUNDS, random.Random(0))
+    found, yardsticks = list[dict[str, float]](), list[float]()
     images = made_up_images(timing, input_size, device)
 
     def network_of(widths: Mapping[str, int]) -> nn.Module:
@@ -82,20 +73,22 @@ def measure_layers(
         next(moments)
         return alternated(steps, 2, WHOLE_STEPS, device)
 
-    moments = quiet_moments(lambda: median(yardstick(device)), len(order))
+    moments = quiet_moments(lambda: median(yardstick(device)), len(visits))
     drawn = list(random_widths(cost.widths, round_to, WHOLE, random.Random(0)))
     wholes, whole = whole_networks(step_at, cost.widths, drawn, timed), list[Whole]()
     # The host's moods last for minutes, so networks that are measured in one of them would bend every share.
-    every = math.ceil(len(order) * TOGETHER / WHOLE)
-    for measured, (index, before) in enumerate(zip(order, moments, strict=False)):
-        progress(measured + len(whole), len(order) + WHOLE)
-        visit = visits[index % len(visits)]
-        module = network_of({group: points[position(visit, steps[group])] for group, points in grid.items()})
-        found[visit] += [(before, seconds) for seconds in timed_blocks(module, images, timing, precision)]
+    every = math.ceil(len(visits) * TOGETHER / WHOLE)
+    for measured, visit in enumerate(visits):
+        progress(measured + len(whole), len(visits) + WHOLE)
+        yardsticks.append(next(moments))
+        module = network_of({group: points[visit[group]] for group, points in grid.items()})
+        samples = list(timed_blocks(module, images, timing, precision))
+        found.append({name: median(sample[name] for sample in samples) for name in sides})
         if measured % every == 0:
             whole += islice(wholes, TOGETHER)
     whole += wholes
-    return calibrated(_table(found, grid, sides, steps), cost, whole), _notes(found)
+    notes = {"points": list(SHARES), "samples": ROUNDS * SAMPLES, "yardstick": [min(yardsticks), max(yardsticks)]}
+    return calibrated(_table(found, visits, grid, sides), cost, whole), notes
 
 
 def quiet_moments(yardstick_seconds: Callable[[], float], patience: int) -> Iterator[float]:
@@ -111,41 +104,6 @@ def quiet_moments(yardstick_seconds: Callable[[], float], patience: int) -> Iter
             patience -= 1
         else:
             yield seconds
-
-
-def points_of(width: int, round_to: int) -> list[int]:
-    """Return the widths to measure of a group, ascending: multiples of `round_to`, and the dense width.
-
-    Kernels work on vectors of 8 channels and take longer for other widths. Where plans may have any width, most are
-    others, so those are measured.
-    """
-    near = [max(1, round(share * width / round_to)) * round_to for share in SHARES[:-1]]
-    if round_to % VECTOR:
-        near = [point if point % VECTOR else point - round_to for point in near]
-    return [*(min(point, width) for point in near), width]
-
-
-def directions(groups: Sequence[str], sides: Sequence[tuple[str | None, str | None]]) -> dict[str, tuple[int, int]]:
-    """Return a direction (a, b) per group, so that points² networks show every block at every pair of widths.
-
-    In the network of visit (i, j), a group has the width at point (a·i + b·j) mod points. The two groups of a
-    block have directions that are linearly independent modulo the prime number of points, so that the visits reach all
-    pairs, each once. Raises `NetworkError` if there are not enough directions.
-    """
-    found: dict[str, int] = {}
-    choice = [(1, 0), *((slope, 1) for slope in range(POINTS))]
-    for group in groups:
-        beside = {other for pair in sides if group in pair for other in pair if other in found}
-        free = [index for index in range(len(choice)) if index not in {found[other] for other in beside if other}]
-        if not free:
-            raise NetworkError(f"{group!r} shares blocks with more than {POINTS} groups; its time cannot be predicted")
-        found[group] = free[0]
-    return {group: choice[index] for group, index in found.items()}
-
-
-def position(visit: Visit, direction: tuple[int, int]) -> int:
-    """Return the point at which a group of that direction is in that visit."""
-    return sum(step * number for step, number in zip(direction, visit, strict=True)) % POINTS
 
 
 def timed_blocks(module: nn.Module, images: Tensor, timing: str, precision: str) -> Iterator[dict[str, float]]:
@@ -214,7 +172,7 @@ def _layers(network: nn.Module) -> list[tuple[str, nn.Module]]:
     return [(name, module) for name, module in network.named_modules() if isinstance(module, nn.Conv2d | nn.Linear)]
 
 
-def _sides(network: nn.Module, cost: CostModel) -> dict[str, tuple[str | None, str | None]]:
+def _sides(network: nn.Module, cost: CostModel) -> dict[str, Sides]:
     """Return the groups of every block's input and output width, by the name of its layer; None for a fixed width.
 
     A block whose input and output belong to one group is a function of that width alone.
@@ -227,34 +185,14 @@ def _sides(network: nn.Module, cost: CostModel) -> dict[str, tuple[str | None, s
 
 
 def _table(
-    found: Mapping[Visit, Sequence[tuple[float, dict[str, float]]]],
+    found: Sequence[Mapping[str, float]],
+    visits: Sequence[Visit],
     grid: Mapping[str, Sequence[int]],
-    sides: Mapping[str, tuple[str | None, str | None]],
-    steps: Mapping[str, tuple[int, int]],
+    sides: Mapping[str, Sides],
 ) -> LayerTable:
-    usual = median(before for samples in found.values() for before, _ in samples)
+    seconds = torch.tensor([[each[name] for name in sides] for each in found], dtype=torch.float64)
     groups = list(grid)
-    # The median over samples of each block of each visited network, (visits, blocks).
-    seconds = torch.tensor(
-        [
-            [median(each[name] * usual / before for before, each in samples) for name in sides]
-            for samples in found.values()
-        ],
-        dtype=torch.float64,
-    )
-    sums, counts = (torch.zeros(len(sides), POINTS, POINTS, dtype=torch.float64) for _ in range(2))
-    for row, visit in zip(seconds, found, strict=True):
-        for block, side in enumerate(sides.values()):
-            # What does not depend on a side is the same at all of its points.
-            at = (block, *(slice(None) if g is None else position(visit, steps[g]) for g in side))
-            sums[at] += row[block]
-            counts[at] += 1
-    indices = [[FIXED if g is None else groups.index(g) for g in side] for side in sides.values()]
+    indices = [[FIXED if group is None else groups.index(group) for group in side] for side in sides.values()]
     reads, writes = torch.tensor(indices).unbind(1)
-    none = torch.zeros(2, dtype=torch.float64)
-    return LayerTable(torch.tensor(list(grid.values())), reads, writes, never_falling(sums / counts), none)
-
-
-def _notes(found: Mapping[Visit, Sequence[tuple[float, dict[str, float]]]]) -> dict[str, Any]:
-    yardsticks = [before for samples in found.values() for before, _ in samples]
-    return {"points": list(SHARES), "samples": ROUNDS * SAMPLES, "yardstick": [min(yardsticks), max(yardsticks)]}
+    blocks = never_falling(block_seconds(visits, list(sides.values()), grid, seconds))
+    return LayerTable(torch.tensor(list(grid.values())), reads, writes, blocks, torch.zeros(2, dtype=torch.float64))
