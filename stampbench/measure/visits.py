@@ -1,4 +1,4 @@
-"""Which networks a table of layers visits, and what each block takes by all of these visits together."""
+"""Chooses the networks that a table of layers visits, and fits what each block takes to all of these visits."""
 
 from __future__ import annotations
 
