@@ -31,7 +31,7 @@ from stampbench.pruning.resources.layer_table import FIXED, LayerTable, never_fa
 
 ROUNDS, SAMPLES = 3, 2
 # The networks that calibrate a table, and the steps of each.
-WHOLE, WHOLE_STEPS = 48, 7
+WHOLE, WHOLE_STEPS = 72, 7
 # A moment is quiet while the yardstick takes at most so many times as long as at best. A table that is measured in
 # others prices small networks too high.
 QUIET = 1.5

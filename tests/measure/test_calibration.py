@@ -7,7 +7,7 @@ from statistics import median
 import pytest
 import torch
 
-from stampbench.measure.calibration import anchored, calibrated, random_widths
+from stampbench.measure.calibration import anchored, calibrated, levelled, random_widths
 from stampbench.networks.check import checked
 from stampbench.pruning.cost import CostModel
 from stampbench.pruning.resources.layer_table import never_falling
@@ -53,6 +53,26 @@ def test_a_dense_network_whose_blocks_were_measured_wrong_does_not_bend_the_shar
     small = [widths for widths, _ in whole if expected.cost(widths) < 0.6 * expected.cost()]
     errors = [abs(found.cost(widths) / expected.cost(widths) - 1) for widths in small]
     assert len(small) > 20 and median(errors) < 0.03 and max(errors) < 0.06
+
+
+@pytest.mark.parametrize("wrong", [1.3, 0.75])
+def test_a_resolution_whose_blocks_were_all_measured_wrong_is_put_right(cost, table, wrong):
+    """Networks that are narrow at one resolution alone show it. Part is left, as factors are drawn towards 1."""
+    expected = TrainingTime(table.tensors).pricing(cost)
+    whole = timed(expected, 72)
+    at = {layer.out_group: layer.positions // layer.kernel for layer in cost.layers if layer.out_group}
+    sizes = sorted(set(at.values()))
+    wide = [layer.positions // layer.kernel == sizes[-2] for layer in cost.layers]
+    bent = torch.where(torch.tensor(wide), wrong, 1.0).double()
+    measured = replace(table, seconds=table.seconds * bent[:, None, None])
+    narrow = [{g: max(1, w // (8 if at[g] == size else 2)) for g, w in expected.widths.items()} for size in sizes]
+
+    def error(found):
+        pricing = TrainingTime(found.tensors).pricing(cost)
+        shares = [pricing.cost(w) / pricing.cost() / (expected.cost(w) / expected.cost()) for w in narrow]
+        return max(abs(share - 1) for share in shares)
+
+    assert error(calibrated(measured, cost, whole)) < 0.5 * error(levelled(measured, cost, whole))
 
 
 def test_no_block_takes_longer_than_in_the_dense_network(table):
