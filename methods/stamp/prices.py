@@ -42,7 +42,7 @@ def made_up_pricing(cost: CostModel, stream: torch.Generator) -> Polynomial:
     chance = torch.rand(2, generator=stream, dtype=torch.float64).tolist()
     exponent, linear = 1.5 * chance[0] - 0.25, max(0.0, 1.25 * chance[1] - 0.25)
     noise = (SPREAD * torch.randn(2, len(cost.layers), generator=stream, dtype=torch.float64)).exp().tolist()
-    scale = [(layer.positions / layer.kernel) ** exponent for layer in cost.layers]
+    scale = [layer.positions**exponent for layer in cost.layers]
     products = [layer.kernel * s * n for layer, s, n in zip(cost.layers, scale, noise[0], strict=True)]
     singles = [s * n for s, n in zip(scale, noise[1], strict=True)]
     share = linear * MOST_LINEAR

@@ -86,7 +86,7 @@ def resolution_factors(table: LayerTable, cost: CostModel, whole: Sequence[Whole
     Blocks that are marked one by one do not add up to whole steps equally well at every resolution. The factors are
     fitted to the relative errors of whole networks, by ridge regression towards 1.
     """
-    positions = torch.tensor([layer.positions // layer.kernel for layer in cost.layers])
+    positions = torch.tensor([layer.positions for layer in cost.layers])
     levels, level_of = positions.unique(return_inverse=True)
     masks = [(level_of == level)[:, None, None] for level in range(len(levels))]
     alone = [without_rest(replace(table, seconds=table.seconds * mask)) for mask in masks]

@@ -21,7 +21,10 @@ from stampbench.pruning.resources.polynomial import Polynomial, Side
 
 @dataclass(frozen=True)
 class Layer:
-    """A convolution or linear layer with `positions` × c_in × c_out MACs; a side without a group has a fixed width."""
+    """A convolution or linear layer with `positions` × `kernel` × c_in × c_out MACs.
+
+    `positions` are those of its output, `kernel` those of a filter. A side without a group has a fixed width.
+    """
 
     positions: int
     kernel: int
@@ -69,7 +72,7 @@ class CostModel:
             else:
                 continue
             layers.append(
-                Layer(kernel * outputs[name], kernel, module.bias is not None, reads.get(name), writes.get(name), *fan)
+                Layer(outputs[name], kernel, module.bias is not None, reads.get(name), writes.get(name), *fan)
             )
         norms = {group.name: len(group.norms) for group in groups}
         model = cls(tuple(layers), norms, {group.name: group.width for group in groups})
@@ -88,8 +91,8 @@ class CostModel:
 
     @cached_property
     def macs_form(self) -> Polynomial:
-        """The MACs: Σ positions · c_in · c_out over layers."""
-        terms = ((layer.positions, layer.reads, layer.writes) for layer in self.layers)
+        """The MACs: Σ positions · kernel · c_in · c_out over layers."""
+        terms = ((layer.positions * layer.kernel, layer.reads, layer.writes) for layer in self.layers)
         return Polynomial(tuple(terms), self.widths, "MACs")
 
     @cached_property

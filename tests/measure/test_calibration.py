@@ -60,9 +60,9 @@ def test_a_resolution_whose_blocks_were_all_measured_wrong_is_put_right(cost, ta
     """Networks that are narrow at one resolution alone show it. Part is left, as factors are drawn towards 1."""
     expected = TrainingTime(table.tensors).pricing(cost)
     whole = timed(expected, 72)
-    at = {layer.out_group: layer.positions // layer.kernel for layer in cost.layers if layer.out_group}
+    at = {layer.out_group: layer.positions for layer in cost.layers if layer.out_group}
     sizes = sorted(set(at.values()))
-    wide = [layer.positions // layer.kernel == sizes[-2] for layer in cost.layers]
+    wide = [layer.positions == sizes[-2] for layer in cost.layers]
     bent = torch.where(torch.tensor(wide), wrong, 1.0).double()
     measured = replace(table, seconds=table.seconds * bent[:, None, None])
     narrow = [{g: max(1, w // (8 if at[g] == size else 2)) for g, w in expected.widths.items()} for size in sizes]
