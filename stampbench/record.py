@@ -104,7 +104,7 @@ class Provenance(_Part):
 
     `fingerprint` names the numerics: two records with the same one must agree in every bit if both are
     `deterministic` and of the same `cpu_generation`. `exclusive` says whether the job had its machine to
-    itself.
+    itself, and `keeps_memory` whether the process kept freed memory for its next step.
     """
 
     versions: dict[str, str]
@@ -122,6 +122,7 @@ class Provenance(_Part):
     deterministic: bool = True
     cpu_generation: str = ""
     exclusive: bool = True
+    keeps_memory: bool = False
     openmp: dict[str, str] = Field(default_factory=dict, description="variables that say how threads wait, if set")
 
 

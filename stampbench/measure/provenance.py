@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from stampbench.measure import hardware
+from stampbench.measure import hardware, memory
 from stampbench.record import Provenance
 from stampbench.seeding import digest_of_json
 
@@ -51,6 +51,7 @@ def provenance(device: torch.device, precision: str, executor: str, exclusive: b
         deterministic=torch.are_deterministic_algorithms_enabled(),
         cpu_generation=hardware.cpu_generation(),
         exclusive=exclusive,
+        keeps_memory=memory.freed_is_kept(),
         openmp={name: os.environ[name] for name in OPENMP if name in os.environ},
     )
 

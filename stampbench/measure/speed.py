@@ -12,6 +12,7 @@ from torch import nn
 
 from stampbench import seeding
 from stampbench.measure.gpu import gpu_state
+from stampbench.measure.memory import freed_is_kept
 from stampbench.measure.provenance import device_name, provenance
 from stampbench.networks.initial import build, initialise, place
 from stampbench.record import Speed, Timing
@@ -40,12 +41,13 @@ def speed_key(
 
     These are widths, device, threads, precision, algorithms and torch's build. Speeds measured on a machine that a job
     shares with others have keys of their own, as other jobs may slow it down. So have those that are measured longer,
-    because a budget is a share of the timing `budgeted`.
+    because a budget is a share of the timing `budgeted`, and those of a process that keeps freed memory.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     shape = [network, classes, input_size, dict(widths), precision, BATCH["train_step"], BATCH["inference"], ROUNDS]
     unusual = [] if torch.are_deterministic_algorithms_enabled() else ["fast"]
     unusual += [] if exclusive else ["shared"]
+    unusual += ["keeps-memory"] if freed_is_kept() else []
     unusual += [] if budgeted is None else [budgeted, str(PRECISE)]
     return digest_of_json([*shape, device_name(device), torch.get_num_threads(), torch.__version__, *unusual])
 

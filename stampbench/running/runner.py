@@ -71,8 +71,9 @@ def reason(error: Exception) -> str:
 
 
 def configure(job: Job) -> None:
-    """Set what is set for a whole process: the job's threads, and in strict mode algorithms whose bits repeat."""
+    """Set what holds for a process: memory, the job's threads and, in strict mode, algorithms whose bits repeat."""
     hardware.refuse_more_threads(job.protocol.threads)
+    memory.keep_freed()
     strict = job.protocol.mode == "strict"
     torch.set_num_threads(job.protocol.threads)
     # cuBLAS repeats its bits only with a workspace of fixed size.

@@ -22,7 +22,7 @@ from tabulate import tabulate
 
 from stampbench import registry
 from stampbench.files import write_atomically
-from stampbench.measure import hardware, speed
+from stampbench.measure import hardware, memory, speed
 from stampbench.measure.calibration import random_widths, whole_networks
 from stampbench.measure.comparable import share_of_time
 from stampbench.measure.layer_times import measure_layers
@@ -43,6 +43,7 @@ def main() -> None:
     parser.add_argument("--round-to", type=int, default=8)
     arguments = parser.parse_args()
     torch.set_num_threads(THREADS)
+    memory.keep_freed()
     path, device = FOLDER / "prediction.json", hardware.device_name()
     found = json.loads(path.read_text()) if path.exists() else {}
     for name in arguments.networks:

@@ -103,5 +103,6 @@ def test_committed_speeds_keep_their_keys(monkeypatch):
         made = held.provenance
         monkeypatch.setattr(torch, "get_num_threads", lambda made=made: made.threads)
         monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda made=made: made.deterministic)
+        monkeypatch.setattr(speed, "freed_is_kept", lambda made=made: made.keeps_memory)
         conditions = (held.network, held.classes, held.input_size, held.widths, held.precision)
         assert speed.speed_key(*conditions, exclusive=made.exclusive) == held.key
