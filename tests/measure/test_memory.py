@@ -1,4 +1,4 @@
-"""What a process does with freed memory, counted in the page faults that the kernel reports."""
+"""A process keeps freed memory, as the page faults that the kernel counts tell, and a job's peak leaves it out."""
 
 import json
 import os
