@@ -10,7 +10,6 @@ import json
 import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 from statistics import median
 
@@ -59,13 +58,9 @@ def steps(width: float, keep: bool) -> None:
     dense = speed.network_at(NETWORK, 10, CostModel.of(network, groups, SIZE).widths, torch.device("cpu"))
     images = speed.made_up_images("train_step", SIZE, torch.device("cpu"))
     step = speed.step_of("train_step", dense, images, hardware.preferred_precision(cuda=False))
-    for _ in range(4):
-        step()
-    before, taken = resource.getrusage(resource.RUSAGE_SELF).ru_minflt, []
-    for _ in range(STEPS):
-        begun = time.perf_counter()
-        step()
-        taken.append(time.perf_counter() - begun)
+    speed.alternated([step], 4, 0, torch.device("cpu"))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    (taken,) = speed.alternated([step], 0, STEPS, torch.device("cpu"))
     faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
     print(json.dumps({"ms": 1000 * median(taken), "faults": faults / STEPS}))
 
