@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 _CLEAR, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
-# Parameters of glibc's mallopt (malloc.h): how many blocks may be mapped on their own, and how much free memory is kept.
+# Parameters of glibc's mallopt (malloc.h): how many blocks may be mapped, and how much free memory is kept.
 _MMAP_MAX, _TRIM_THRESHOLD, _NEVER = -4, -1, -1
 # Whether this process keeps freed memory; the C library cannot be asked.
 _keeps = False
