@@ -28,6 +28,7 @@ class MethodChoice(BaseModel):
 
 
 Choice = str | MethodChoice
+Share = Annotated[float, Field(gt=0, le=1)]
 # A number of seeds, or the seeds themselves. What kind was meant decides which mistake is told.
 Seeds = Annotated[
     Annotated[int, Field(gt=0, le=1000), Tag("number")]
@@ -51,7 +52,7 @@ class Grid(BaseModel):
     networks: list[str] = Field(min_length=1)
     width: float = Field(gt=0, le=64)
     methods: list[Choice] = Field(min_length=1)
-    budgets: list[Annotated[float, Field(gt=0, le=1)]] = Field(min_length=1)
+    budgets: list[Share] = Field(min_length=1)
     resource: str = "macs"
     epochs: list[Epochs] | None = Field(None, min_length=1)
     seeds: Seeds

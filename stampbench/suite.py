@@ -16,7 +16,7 @@ from stampbench import registry, toml
 from stampbench.contract import Method
 from stampbench.data import catalogue
 from stampbench.errors import SuiteError
-from stampbench.grid import LIST, Choice, Grid, MethodChoice, Row, expand, refuse_twice, resolved, written_out
+from stampbench.grid import LIST, Choice, Grid, MethodChoice, Row, Share, expand, refuse_twice, resolved, written_out
 from stampbench.job import Job, LearningRates, Precision, Protocol, Reference
 from stampbench.mistakes import in_words, listed
 
@@ -68,13 +68,14 @@ class Claim(BaseModel):
     """A claim of a suite: one row beats others at the same target, network and budget, seed by seed.
 
     It is about this suite's targets, and about those of the other `suites`, which lie beside this one, in the preset of
-    the same name.
+    the same name. `budgets` are the shares kept that it is about; without them, all.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     title: Title
     subject: Choice
     against: list[Choice] = Field(min_length=1)
+    budgets: list[Share] | None = Field(None, min_length=1)
     suites: list[Name] = Field(default_factory=list)
 
 
@@ -118,6 +119,14 @@ class Suite(BaseModel):
                 refuse_twice(self.choices(grid.methods))
         for claim in self.claims:
             self.choices(claim.against)
+        return self
+
+    @model_validator(mode="after")
+    def _claimed_budgets_are_run(self) -> Self:
+        run = {keep for preset in self.presets.values() for grid in preset.grid for keep in grid.budgets}
+        for claim in self.claims:
+            if unknown := [keep for keep in claim.budgets or [] if keep not in run]:
+                raise ValueError(f"the claim {claim.title!r} is about the budget {unknown[0]:g}, which no grid has")
         return self
 
     @model_validator(mode="after")

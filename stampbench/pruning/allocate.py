@@ -47,9 +47,7 @@ def allocate(
     names, largest = list(pricing.widths), most or pricing.widths
     owner = torch.cat([torch.full((pricing.widths[name],), index) for index, name in enumerate(names)])
     ranked = owner[torch.cat([scores[name].double().cpu() for name in names]).argsort(descending=True, stable=True)]
-    smallest = {
-        name: _rounded_up(max(1, math.ceil(floor * width)), width, round_to) for name, width in pricing.widths.items()
-    }
+    smallest = least_widths(pricing.widths, round_to, floor)
 
     def widths_of(count: int) -> dict[str, int]:
         chosen = torch.bincount(ranked[:count], minlength=len(names)).tolist()
@@ -58,17 +56,28 @@ def allocate(
             for name, n in zip(names, chosen, strict=True)
         }
 
-    if pricing.cost(smallest) > budget:
-        raise BudgetError(
-            f"the smallest network that keeps every group alive needs {pricing.cost(smallest):,} {pricing.label}, "
-            f"which is {pricing.cost(smallest) / pricing.cost():.1%} of the dense network's; the budget is {budget:,}: "
-            "raise the budget, or lower round_to or the floor"
-        )
+    refuse_least_above(budget, pricing, round_to, floor)
     widths = widths_of(_largest(lambda count: pricing.cost(widths_of(count)) <= budget, len(ranked)))
     keep = {name: _best(scores[name], width) for name, width in widths.items()}
     used = pricing.cost(widths)
     floored = [name for name in names if widths[name] == smallest[name] < pricing.widths[name]]
     return Allocation(keep, used, budget - used, floored)
+
+
+def least_widths(widths: Mapping[str, int], round_to: int, floor: float) -> dict[str, int]:
+    """Return the least width of each group: a channel or the share `floor`, rounded up to a multiple of `round_to`."""
+    return {name: _rounded_up(max(1, math.ceil(floor * width)), width, round_to) for name, width in widths.items()}
+
+
+def refuse_least_above(budget: int, pricing: Pricing, round_to: int, floor: float) -> None:
+    """Raise `BudgetError` if the network of least widths costs more than `budget`, in the pricing's unit."""
+    least = pricing.cost(least_widths(pricing.widths, round_to, floor))
+    if least > budget:
+        raise BudgetError(
+            f"the smallest network that keeps every group alive needs {least:,} {pricing.label}, which is "
+            f"{least / pricing.cost():.1%} of the dense network's; the budget is {budget:,}: raise the budget, or "
+            "lower round_to or the floor"
+        )
 
 
 def allocate_weights(scores: Mapping[str, Tensor], keep: float, uniform: bool = False) -> dict[str, Tensor]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 
 from stampbench import registry
-from stampbench.contract import Artefact, ArtefactSpec, Method
+from stampbench.contract import Artefact, ArtefactSpec, Granularity, Method
 from stampbench.data import catalogue, packed
 from stampbench.data.catalogue import CustomDataset
 from stampbench.data.split import make_task
@@ -16,10 +17,13 @@ from stampbench.job import Job
 from stampbench.measure.phases import PhaseClock
 from stampbench.measure.provenance import provenance
 from stampbench.networks.check import checked
+from stampbench.networks.initial import build
+from stampbench.pruning.allocate import refuse_least_above
+from stampbench.pruning.cost import CostModel
 from stampbench.record import ArtefactUse
 from stampbench.running import layer_times, pretraining
 from stampbench.running.artefacts import Artefacts
-from stampbench.running.context import checkpoint_of, context_of
+from stampbench.running.context import checkpoint_of, context_of, resource_of
 from stampbench.running.workplace import Workplace
 
 
@@ -44,9 +48,16 @@ def prepare(job: Job, workplace: Workplace, last: str | None = None) -> tuple[li
     artefacts: dict[str, Artefact] = {}
     for spec in needed_artefacts(job, method, workplace.custom, workplace.artefacts):
         digest = spec.digest
+
+        def make(spec: ArtefactSpec = spec) -> Artefact:
+            # An artefact that is ordered by its digest serves other jobs too, whose budgets can be met.
+            if last is None and spec.kind != layer_times.KIND:
+                refuse_least_above_budget(job, artefacts.get(layer_times.KIND), workplace.custom)
+            return _make(spec, job, method, artefacts, workplace)
+
         made, reused = workplace.artefacts.ensure(
             spec,
-            lambda spec=spec: _make(spec, job, method, artefacts, workplace),  # type: ignore[misc]
+            make,
             provenance(workplace.device, spec.settings["precision"], workplace.executor, workplace.exclusive),
         )
         artefacts[spec.kind] = made
@@ -69,6 +80,21 @@ def needed_artefacts(
         return []
     table = layer_times.spec_of(job, custom)
     return [*([table] if table else []), *(_with_data(spec, custom, artefacts) for spec in specs_of(job, method))]
+
+
+def refuse_least_above_budget(job: Job, table: Artefact | None, custom: Mapping[str, CustomDataset]) -> None:
+    """Raise `BudgetError` if even the least widths of the job's protocol cost more than its budget.
+
+    It is known before anything is trained, and artefacts may take hours.
+    """
+    if job.granularity is Granularity.WEIGHT:
+        return
+    classes, size = packed.manifest(job.target, custom).classes, catalogue.resolve(job.target, custom).input_size
+    _, groups = checked(job.network, job.width, size)
+    cost = CostModel.of(build(job.network, classes, job.width), groups, size)
+    pricing = resource_of(job, table).pricing(cost)
+    budget = math.floor(job.budget.keep * pricing.cost())
+    refuse_least_above(budget, pricing, job.protocol.round_to, job.protocol.floor)
 
 
 def specs_of(job: Job, method: Method) -> list[ArtefactSpec]:

@@ -78,6 +78,26 @@ def test_the_correction_counts_every_row_of_the_table(make_suite: MakeSuite, sto
     assert [float(row["p (Holm)"]) for row in texts(twice)] == [pytest.approx(2 * single, abs=2e-3)] * 2
 
 
+def test_a_claim_about_some_budgets_is_corrected_over_those_alone(make_suite: MakeSuite, store: Store) -> None:
+    suite = claimed(make_suite, ["random"], seeds=3, budgets=[0.5, 0.25])
+    whole = suite.claims[0]
+    part = whole.model_copy(update={"budgets": [0.25]})
+    suite = suite.model_copy(update={"claims": [whole, part]})
+    both, alone = tables_of(suite, store, {"magnitude": [0.6] * 3, "random": [0.5, 0.52, 0.56]})
+    assert [row["budget"] for row in texts(both)] == ["1/2", "1/4"]
+    (row,) = texts(alone)
+    assert row["budget"] == "1/4"
+    corrected = [float(row["p (Holm)"]) for row in texts(both)]
+    assert corrected == [pytest.approx(2 * float(row["p (Holm)"]), abs=2e-3)] * 2
+
+
+def test_a_claim_about_a_budget_that_no_grid_has_is_refused(make_suite: MakeSuite) -> None:
+    suite = claimed(make_suite, ["random"])
+    wrong = suite.claims[0].model_dump() | {"budgets": [0.3]}
+    with pytest.raises(ValueError, match=r"about the budget 0\.3, which no grid has"):
+        Suite.model_validate(suite.model_dump() | {"claims": [wrong]})
+
+
 def test_two_seeds_are_said_to_be_too_few(make_suite: MakeSuite, store: Store) -> None:
     suite = claimed(make_suite, ["random"])
     (table,) = tables_of(suite, store, {"magnitude": [0.6, 0.6], "random": [0.5, 0.4]})

@@ -18,7 +18,7 @@ from stampbench.running import runner
 from stampbench.running.artefacts import Artefacts
 from stampbench.running.executors.base import tidy
 from stampbench.running.executors.local import Local
-from stampbench.running.preparing import prepare
+from stampbench.running.preparing import method_of, needed_artefacts, prepare
 from stampbench.running.progress import SilentProgress
 from stampbench.running.runner import run
 from stampbench.running.workplace import Workplace
@@ -309,6 +309,18 @@ def test_an_impossible_budget_is_a_failed_job(tmp_path):
     record = run(job, workplace(tmp_path))
     assert record.status == "failed"
     assert "raise the budget" in record.reason
+
+
+def test_an_impossible_budget_is_told_before_anything_is_trained(tmp_path):
+    job = next(j for j in JOBS if j.start is Start.REFERENCE and j.method != "dense")
+    job, empty = job.model_copy(update={"budget": Budget(keep=0.0001)}), workplace(tmp_path)
+    (weights,) = needed_artefacts(job, method_of(job), {}, empty.artefacts)
+    record = run(job, empty)
+    assert record.status == "failed" and "raise the budget" in record.reason
+    assert not empty.artefacts.held(weights.digest)
+    # What is ordered by its digest is made: it serves other jobs too.
+    prepare(job, empty, weights.digest)
+    assert empty.artefacts.held(weights.digest)
 
 
 def test_missing_data_is_no_failed_job(tmp_path, monkeypatch):
