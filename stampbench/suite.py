@@ -87,7 +87,7 @@ class ComparisonPoint(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    keep: float = Field(gt=0, le=1)
+    keep: Share
     accuracy_of: Choice | None = None
 
 

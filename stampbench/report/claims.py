@@ -77,7 +77,9 @@ def judged_claims(suite: Suite, evidence: Sequence[Evidence]) -> list[JudgedClai
     for index, (claim, (scope, jobs, frame)) in enumerate(zip(suite.claims, evidence, strict=True), 1):
         subject = rows_of(suite.row_of(claim.subject), jobs, frame)
         others = [rows_of(suite.row_of(choice), jobs, frame) for choice in suite.choices(claim.against)]
-        lines = [line for line in _lines(subject, others) if line.match.keep in (claim.budgets or [line.match.keep])]
+        if claim.budgets:
+            subject = subject[subject["keep"].isin(claim.budgets)]
+        lines = list(_lines(subject, others))
         resources = list(dict.fromkeys(line.match.resource for line in lines))
         for resource in resources:
             own = tuple(line for line in lines if line.match.resource == resource)
