@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,7 @@ from stampbench.pruning.allocate import allocate
 from stampbench.pruning.cost import CostModel
 from stampbench.pruning.groups import channel_groups
 from stampbench.pruning.planner import SCORING_BATCH, ScoringBatches
-from stampbench.pruning.resources.base import Pricing
+from stampbench.pruning.resources.base import Pricing, limit_at
 
 from .pruning_net import RATIOS, Generated, PruningNet, blank
 
@@ -112,7 +111,7 @@ def search_plan(
     """Return the channels to keep, and notes: evaluations, seconds for each, the winner's ratios and fitness."""
     groups = channel_groups(network, task.input_size)
     pricing = context.resource.pricing(CostModel.of(network, groups, task.input_size))
-    names, limit = list(pricing.widths), math.floor(budget.keep * pricing.cost())
+    names, limit = list(pricing.widths), limit_at(budget.keep, pricing)
     pruning_net = blank(made.notes["network"], task.classes, made.notes["width"], task.input_size)
     pruning_net.load_state_dict(dict(made.tensors))
     pruning_net.to(context.device).eval()

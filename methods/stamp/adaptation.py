@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from stampbench.contract import MASK_NOTE, Artefact, Budget, Context, Task
 from stampbench.moments import part
 from stampbench.pruning.allocate import Allocation, allocate
+from stampbench.pruning.resources.base import limit_at
 
 from .mask_generator import mean_logits
 from .meta_training import (
@@ -126,7 +127,7 @@ def descend(
 @torch.no_grad()
 def committed(logits: Callable[[], Mapping[str, Tensor]], shape: Shape, budget: Budget, context: Context) -> Allocation:
     """Return the allocation under the budget of the present logits, without noise."""
-    limit = math.floor(budget.keep * shape.pricing.cost())
+    limit = limit_at(budget.keep, shape.pricing)
     return allocate(logits(), shape.pricing, limit, context.round_to, context.floor)
 
 

@@ -20,7 +20,7 @@ from stampbench.pruning.allocate import allocate, fractional_ranks
 from stampbench.pruning.cost import CostModel
 from stampbench.pruning.cropped import cropped_forward
 from stampbench.pruning.groups import Group, channel_groups
-from stampbench.pruning.resources.base import Pricing, Resource
+from stampbench.pruning.resources.base import Pricing, Resource, limit_at
 from stampbench.pruning.resources.macs import Macs
 from stampbench.training import autocast
 
@@ -87,7 +87,7 @@ class Shape:
 
     def mask(self, logits: Mapping[str, Tensor], keep: float) -> Mask:
         """Return the channels that the gates of these logits keep."""
-        limit = math.floor(max(keep, self.least) * self.pricing.cost())
+        limit = limit_at(max(keep, self.least), self.pricing)
         kept = allocate(logits, self.pricing, limit, floor=self.floor).keep
         return {name: mask.to(logits[name].device) for name, mask in kept.items()}
 

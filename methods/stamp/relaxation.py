@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -11,7 +10,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from stampbench.pruning.allocate import allocate
-from stampbench.pruning.resources.base import Pricing, RelaxedPricing
+from stampbench.pruning.resources.base import Pricing, RelaxedPricing, limit_at
 
 BISECTIONS = 60
 
@@ -75,10 +74,9 @@ def relaxed_mask(
     logits: Mapping[str, Tensor], pricing: Pricing, soft: SoftCost, keep: float, temperature: float, floor: float
 ) -> dict[str, Tensor]:
     """Return a 0/1 gate (width,) for every group within the budget, whose gradient is the soft mask's."""
-    limit = keep * pricing.cost()
     fixed = {name: logit.detach() for name, logit in logits.items()}
-    hard = allocate(fixed, pricing, math.floor(limit), floor=floor).keep
-    flat = soft_mask(torch.cat([logits[name] for name in pricing.widths]), soft, limit, temperature)
+    hard = allocate(fixed, pricing, limit_at(keep, pricing), floor=floor).keep
+    flat = soft_mask(torch.cat([logits[name] for name in pricing.widths]), soft, keep * pricing.cost(), temperature)
     parts = flat.split(list(pricing.widths.values()))
     # The straight-through estimator uses the hard gates forward and the soft ones backward.
     return {name: hard[name].to(part) + part - part.detach() for name, part in zip(pricing.widths, parts, strict=True)}

@@ -18,6 +18,7 @@ from stampbench.pruning.compact import Shrinking
 from stampbench.pruning.cost import CostModel
 from stampbench.pruning.groups import channel_groups
 from stampbench.pruning.masks import apply_weight_masks, prunable_weights
+from stampbench.pruning.resources.base import limit_at
 
 SCORING_BATCH = 128
 
@@ -67,7 +68,7 @@ def channel_plan(method: SaliencyMethod, network: nn.Module, task: Task, budget:
         found = method.scores(shrinking.keep_only(keep), shrinking.groups, batches, context)
         scores = _on_all_channels(found, keep)
         ranked = fractional_ranks(scores) if method.uniform else scores
-        limit = math.floor(share * pricing.cost())
+        limit = limit_at(share, pricing)
         # Without these limits, what a round leaves of its budget would bring removed channels back in the next.
         alive = {name: int(kept.sum()) for name, kept in keep.items()}
         allocation = allocate(ranked, pricing, limit, context.round_to, context.floor, alive)

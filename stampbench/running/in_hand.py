@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral, Real
 from pathlib import Path
@@ -25,7 +24,7 @@ from stampbench.networks.check import checked_module
 from stampbench.pruning.compact import compact, widths_of
 from stampbench.pruning.cost import CostModel
 from stampbench.pruning.groups import classifier_of
-from stampbench.pruning.resources.base import Resource
+from stampbench.pruning.resources.base import Resource, limit_at
 from stampbench.running.checkpoint import Checkpoint
 from stampbench.running.context import JobContext
 
@@ -73,7 +72,7 @@ def prune(
         budget = Budget(resource=resource, keep=float(keep) if chosen.prunes else 1.0)
         plan = chosen.plan(dense, task, budget, {}, context)
         pricing = counted.pricing(CostModel.of(dense, groups, task.input_size))
-        if pricing.cost(widths_of(plan.keep)) > math.floor(budget.keep * pricing.cost()):
+        if pricing.cost(widths_of(plan.keep)) > limit_at(budget.keep, pricing):
             raise BudgetError(f"the plan of {method!r} keeps more than {keep:g} of the {resource}")
         small = compact(dense, groups, plan.keep, task.input_size)
     for (_, kept), (_, given) in zip(small.named_parameters(), network.named_parameters(), strict=True):

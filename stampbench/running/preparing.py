@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -20,6 +19,7 @@ from stampbench.networks.check import checked
 from stampbench.networks.initial import build
 from stampbench.pruning.allocate import refuse_least_above
 from stampbench.pruning.cost import CostModel
+from stampbench.pruning.resources.base import limit_at
 from stampbench.record import ArtefactUse
 from stampbench.running import layer_times, pretraining
 from stampbench.running.artefacts import Artefacts
@@ -93,8 +93,7 @@ def refuse_least_above_budget(job: Job, table: Artefact | None, custom: Mapping[
     _, groups = checked(job.network, job.width, size)
     cost = CostModel.of(build(job.network, classes, job.width), groups, size)
     pricing = resource_of(job, table).pricing(cost)
-    budget = math.floor(job.budget.keep * pricing.cost())
-    refuse_least_above(budget, pricing, job.protocol.round_to, job.protocol.floor)
+    refuse_least_above(limit_at(job.budget.keep, pricing), pricing, job.protocol.round_to, job.protocol.floor)
 
 
 def specs_of(job: Job, method: Method) -> list[ArtefactSpec]:

@@ -27,7 +27,7 @@ from stampbench.pruning.compact import compact, widths_of
 from stampbench.pruning.cost import CostModel
 from stampbench.pruning.groups import Group
 from stampbench.pruning.masks import apply_weight_masks
-from stampbench.pruning.resources.base import Pricing
+from stampbench.pruning.resources.base import Pricing, limit_at
 from stampbench.record import Accuracy, ArtefactUse, Cost, DataUse, Gpu, Seconds
 from stampbench.running import layer_times
 from stampbench.running.workplace import Workplace
@@ -181,7 +181,7 @@ def cost_of(job: Job, cost: CostModel, pricing: Pricing, plan: Plan) -> Cost:
     else:
         widths = widths_of(plan.keep)
         params, macs = cost.params(widths), cost.macs(widths)
-        budget, used = math.floor(job.budget.keep * pricing.cost()), pricing.cost(widths)
+        budget, used = limit_at(job.budget.keep, pricing), pricing.cost(widths)
     if used > budget:
         raise BudgetError(f"the plan uses {used:,} {job.budget.resource}, its budget is {budget:,}")
     return Cost(

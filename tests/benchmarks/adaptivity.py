@@ -45,6 +45,7 @@ from stampbench.methods.stamp.meta_training import (
 from stampbench.methods.stamp.relaxation import logistic_noise
 from stampbench.networks.initial import build, initialise_head, place
 from stampbench.pruning.allocate import allocate
+from stampbench.pruning.resources.base import limit_at
 from stampbench.record import Record
 from stampbench.store import Store
 from stampbench.suite import Suite
@@ -96,7 +97,7 @@ class Free(Method):
     ) -> Plan:
         """Keep the channels with the largest logits that fit the budget, of STAMP's weights."""
         shape = Shape.of(network, task.input_size, context.floor, context.resource)
-        limit = math.floor(budget.keep * shape.pricing.cost())
+        limit = limit_at(budget.keep, shape.pricing)
         keep = allocate(artefacts[KIND].tensors, shape.pricing, limit, context.round_to, context.floor).keep
         return Plan(keep, {**network.state_dict(), **body(artefacts[META_TRAINED])}, {})
 

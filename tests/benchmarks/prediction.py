@@ -1,19 +1,18 @@
 """Predicted shares of time against measured ones, on networks of random widths.
 
 `python -m tests.benchmarks.prediction [vgg19:0.25 …] [--vectors 100] [--timing latency] [--round-to 16]`, on an idle
-machine: a table of layers is measured for each network and width, then networks of random widths, in turn with the
-dense one, three times over. Without names, VGG-19 and ResNet-18 at × 0.25 and × 1, which takes hours of two cores.
+machine: the table of layers is the one that jobs of that network and width rest on, measured now if it isn't cached;
+then networks of random widths are timed in turn with the dense one, three times over. The page is written after each
+time but the first. Without names, VGG-19 and ResNet-18 at × 0.25 and × 1, which takes hours of two cores.
 """
 
 from __future__ import annotations
 
 import argparse
-import functools
 import json
 import math
 import random
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import mean, median, quantiles, stdev
 from typing import Any
@@ -22,15 +21,19 @@ import torch
 from tabulate import tabulate
 
 from stampbench import registry
+from stampbench.contract import Artefact
 from stampbench.files import write_atomically
 from stampbench.measure import hardware, memory, speed
 from stampbench.measure.calibration import random_widths, whole_networks
 from stampbench.measure.comparable import share_of_time
-from stampbench.measure.layer_times import measure_layers
+from stampbench.measure.provenance import provenance
 from stampbench.networks.check import checked
 from stampbench.pruning.cost import CostModel
+from stampbench.running import layer_times
+from stampbench.running.artefacts import Artefacts
+from tests.benchmarks.shares import suite_of
 
-SIZE, THREADS, ROUNDS = 32, 2, 5
+SIZE, THREADS, WARMUPS, ROUNDS = 32, 2, 2, 5
 # A busy moment of the host bends all networks that are timed in it, so each is timed at moments that lie apart.
 PASSES = 3
 FOLDER = Path("results/benchmarks")
@@ -52,47 +55,67 @@ def main() -> None:
     for name in arguments.networks:
         network, _, width = name.partition(":")
         key = f"{name} {arguments.timing}, {device}, {arguments.round_to}"
-        found[key] = measured(network, float(width), arguments.timing, arguments.vectors, arguments.round_to)
-        write_atomically(path, json.dumps(found, indent=1) + "\n")
-        write_atomically(path.with_suffix(".md"), table(found))
-        print(f"{key}: the table took {found[key]['seconds']:.0f} s", flush=True)
+        for row in measured(network, float(width), arguments.timing, arguments.vectors, arguments.round_to):
+            found[key] = row
+            write_atomically(path, json.dumps(found, indent=1) + "\n")
+            write_atomically(path.with_suffix(".md"), table(found))
+            print(f"{key}: {row['passes']} passes; the table took {row['seconds']:.0f} s", flush=True)
 
 
-def measured(name: str, width: float, timing: str, vectors: int, round_to: int) -> dict[str, Any]:
-    """Return predicted and measured shares of the dense network's time for random widths, each a list.
+def measured(name: str, width: float, timing: str, vectors: int, round_to: int) -> Iterator[dict[str, Any]]:
+    """Yield predicted and measured shares of the dense network's time for random widths, each a list.
 
-    All networks are timed one after another, `PASSES` times over. A measured share is the median over these passes,
-    and its standard error is given as a share of it.
+    All networks are timed one after another, `PASSES` times over. A measured share is the median over the passes so
+    far, two at least, and its standard error is given as a share of it.
     """
     device, precision = torch.device("cpu"), hardware.preferred_precision(cuda=False)
     network, groups = checked(name, width, SIZE)
-    begun = time.perf_counter()
-    layers, _ = measure_layers(name, network, groups, SIZE, round_to, timing, precision, device)
-    seconds = time.perf_counter() - begun
+    layers = table_of(name, width, timing, round_to, device)
     pricing = registry.RESOURCES.load(RESOURCES[timing])(layers.tensors).pricing(CostModel.of(network, groups, SIZE))
     images = speed.made_up_images(timing, SIZE, device)
 
     def step_at(widths: Mapping[str, int]) -> Callable[[], None]:
         return speed.step_of(timing, speed.network_at(name, 10, widths, device), images, precision)
 
+    def timed(steps: Sequence[Callable[[], None]]) -> list[list[float]]:
+        return speed.alternated(steps, WARMUPS, ROUNDS, device)
+
     drawn = list(random_widths(pricing.widths, round_to, vectors, random.Random(1)))
-    settled = functools.partial(speed.settled, warmups=2, rounds=ROUNDS, device=device)
+    shares: list[list[float]] = []
+    for passes in range(1, PASSES + 1):
+        shares.append([share_of_time(*pair) for _, pair in whole_networks(step_at, pricing.widths, drawn, timed)])
+        several = list(zip(*shares, strict=True))
+        if passes > 1:
+            yield {
+                "predicted": [pricing.cost(widths) / pricing.cost() for widths in drawn],
+                "measured": [median(times) for times in several],
+                "errors": [speed.MEDIAN_ERROR * stdev(times) / mean(times) / math.sqrt(passes) for times in several],
+                "widths": drawn,
+                "passes": passes,
+                "seconds": layers.seconds,
+                "round_to": round_to,
+                "device": hardware.device_name(),
+                "precision": precision,
+            }
 
-    def timed_once() -> list[float]:
-        return [share_of_time(*pair) for _, pair in whole_networks(step_at, pricing.widths, drawn, settled)]
 
-    shares = list(zip(*(timed_once() for _ in range(PASSES)), strict=True))
-    return {
-        "predicted": [pricing.cost(widths) / pricing.cost() for widths in drawn],
-        "measured": [median(several) for several in shares],
-        "errors": [speed.MEDIAN_ERROR * stdev(several) / mean(several) / math.sqrt(PASSES) for several in shares],
-        "widths": drawn,
-        "passes": PASSES,
-        "seconds": seconds,
-        "round_to": round_to,
-        "device": hardware.device_name(),
-        "precision": precision,
-    }
+def table_of(name: str, width: float, timing: str, round_to: int, device: torch.device) -> Artefact:
+    """Return the table that jobs of this network would name, from the cache or measured now."""
+    precision = hardware.preferred_precision(cuda=False)
+    suite = suite_of(f"{name}:{width}:1", 1, round_to, RESOURCES[timing])
+    job, *_ = layer_times.with_tables(suite.jobs("shares", precision), {})
+    spec = layer_times.spec_of(job, {})
+    assert spec is not None, job.label
+
+    def progress(done: int, total: int) -> None:
+        if done % 100 == 0:
+            print(f"{name} × {width:g}: {done} of {total} networks of the table", flush=True)
+
+    artefacts = Artefacts.beside(Path("results/artefacts"))
+    made, _ = artefacts.ensure(
+        spec, lambda: layer_times.make(spec, device, progress), provenance(device, precision, "in-process", True)
+    )
+    return made
 
 
 def table(found: Mapping[str, Mapping[str, Any]]) -> str:

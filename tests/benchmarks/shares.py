@@ -67,11 +67,11 @@ def main() -> None:
         write_atomically(path.with_suffix(".md"), page(found))
 
 
-def suite_of(place: str, seeds: int, round_to: int) -> Suite:
-    """Return the suite of all methods at one budget of training time; a place is "network:width:share"."""
+def suite_of(place: str, seeds: int, round_to: int, resource: str = "training-time") -> Suite:
+    """Return the suite of all methods at one budget of the resource; a place is "network:width:share"."""
     network, width, share = place.split(":")
     grid = {"targets": ["digits"], "networks": [network], "width": float(width), "methods": METHODS, "seeds": seeds}
-    grid |= {"resource": "training-time", "budgets": [float(share)]}
+    grid |= {"resource": resource, "budgets": [float(share)]}
     protocol = {
         "validation_images": 200,
         "epochs": 1,

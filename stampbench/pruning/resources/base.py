@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Protocol
@@ -45,6 +46,11 @@ class Pricing(Protocol):
     def relaxed(self, device: torch.device | str = "cpu") -> RelaxedPricing:
         """Return the same pricing for real-valued widths on that device."""
         ...
+
+
+def limit_at(keep: float, pricing: Pricing) -> int:
+    """Return the most that a network may cost if this share of the dense one's cost is kept, in the resource's unit."""
+    return math.floor(keep * pricing.cost())
 
 
 class Resource(ABC):
