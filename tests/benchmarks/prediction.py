@@ -108,7 +108,7 @@ def table_of(name: str, width: float, timing: str, round_to: int, device: torch.
     assert spec is not None, job.label
 
     def progress(done: int, total: int) -> None:
-        if done % 100 == 0:
+        if done % 10 == 0:
             print(f"{name} × {width:g}: {done} of {total} networks of the table", flush=True)
 
     artefacts = Artefacts.beside(Path("results/artefacts"))
