@@ -1,7 +1,7 @@
 """Predicted shares of time against measured ones, on networks of random widths.
 
 `python -m tests.benchmarks.prediction [vgg19:0.25 …] [--vectors 100] [--timing latency] [--round-to 16]`, on an idle
-machine: the table of layers is the one that jobs of that network and width rest on, measured now if it isn't cached;
+machine: the table of layers is the one that jobs of that network and width rest on, measured now if it is not cached;
 then networks of random widths are timed in turn with the dense one, three times over. The page is written after each
 time but the first. Without names, VGG-19 and ResNet-18 at × 0.25 and × 1, which takes hours of two cores.
 """
@@ -23,17 +23,21 @@ from tabulate import tabulate
 from stampbench import registry
 from stampbench.contract import Artefact
 from stampbench.files import write_atomically
-from stampbench.measure import hardware, memory, speed
+from stampbench.measure import hardware, speed
 from stampbench.measure.calibration import random_widths, whole_networks
 from stampbench.measure.comparable import share_of_time
-from stampbench.measure.provenance import provenance
 from stampbench.networks.check import checked
 from stampbench.pruning.cost import CostModel
 from stampbench.running import layer_times
-from stampbench.running.artefacts import Artefacts
+from stampbench.running.executors.base import workplace_of
+from stampbench.running.executors.local import Local
+from stampbench.running.preparing import prepare
+from stampbench.running.progress import PlainProgress
+from stampbench.running.runner import configure
+from stampbench.store import Store
 from tests.benchmarks.shares import suite_of
 
-SIZE, THREADS, WARMUPS, ROUNDS = 32, 2, 2, 5
+SIZE, WARMUPS, ROUNDS = 32, 2, 5
 # A busy moment of the host bends all networks that are timed in it, so each is timed at moments that lie apart.
 PASSES = 3
 FOLDER = Path("results/benchmarks")
@@ -48,8 +52,6 @@ def main() -> None:
     parser.add_argument("--timing", choices=RESOURCES, default="train_step")
     parser.add_argument("--round-to", type=int, default=8)
     arguments = parser.parse_args()
-    torch.set_num_threads(THREADS)
-    memory.keep_freed()
     path, device = FOLDER / "prediction.json", hardware.device_name()
     found = json.loads(path.read_text()) if path.exists() else {}
     for name in arguments.networks:
@@ -70,7 +72,7 @@ def measured(name: str, width: float, timing: str, vectors: int, round_to: int) 
     """
     device, precision = torch.device("cpu"), hardware.preferred_precision(cuda=False)
     network, groups = checked(name, width, SIZE)
-    layers = table_of(name, width, timing, round_to, device)
+    layers = table_of(name, width, timing, round_to, precision)
     pricing = registry.RESOURCES.load(RESOURCES[timing])(layers.tensors).pricing(CostModel.of(network, groups, SIZE))
     images = speed.made_up_images(timing, SIZE, device)
 
@@ -81,41 +83,30 @@ def measured(name: str, width: float, timing: str, vectors: int, round_to: int) 
         return speed.alternated(steps, WARMUPS, ROUNDS, device)
 
     drawn = list(random_widths(pricing.widths, round_to, vectors, random.Random(1)))
+    row = {
+        "predicted": [pricing.cost(widths) / pricing.cost() for widths in drawn],
+        "widths": drawn,
+        "seconds": layers.seconds,
+        "round_to": round_to,
+        "device": hardware.device_name(),
+        "precision": precision,
+    }
     shares: list[list[float]] = []
     for passes in range(1, PASSES + 1):
         shares.append([share_of_time(*pair) for _, pair in whole_networks(step_at, pricing.widths, drawn, timed)])
-        several = list(zip(*shares, strict=True))
         if passes > 1:
-            yield {
-                "predicted": [pricing.cost(widths) / pricing.cost() for widths in drawn],
-                "measured": [median(times) for times in several],
-                "errors": [speed.MEDIAN_ERROR * stdev(times) / mean(times) / math.sqrt(passes) for times in several],
-                "widths": drawn,
-                "passes": passes,
-                "seconds": layers.seconds,
-                "round_to": round_to,
-                "device": hardware.device_name(),
-                "precision": precision,
-            }
+            several = list(zip(*shares, strict=True))
+            errors = [speed.MEDIAN_ERROR * stdev(times) / mean(times) / math.sqrt(passes) for times in several]
+            yield row | {"measured": [median(times) for times in several], "errors": errors, "passes": passes}
 
 
-def table_of(name: str, width: float, timing: str, round_to: int, device: torch.device) -> Artefact:
-    """Return the table that jobs of this network would name, from the cache or measured now."""
-    precision = hardware.preferred_precision(cuda=False)
+def table_of(name: str, width: float, timing: str, round_to: int, precision: str) -> Artefact:
+    """Return the table that jobs of this network rest on, and set this process up as theirs is."""
     suite = suite_of(f"{name}:{width}:1", 1, round_to, RESOURCES[timing])
     job, *_ = layer_times.with_tables(suite.jobs("shares", precision), {})
-    spec = layer_times.spec_of(job, {})
-    assert spec is not None, job.label
-
-    def progress(done: int, total: int) -> None:
-        if done % 10 == 0:
-            print(f"{name} × {width:g}: {done} of {total} networks of the table", flush=True)
-
-    artefacts = Artefacts.beside(Path("results/artefacts"))
-    made, _ = artefacts.ensure(
-        spec, lambda: layer_times.make(spec, device, progress), provenance(device, precision, "in-process", True)
-    )
-    return made
+    configure(job)
+    _, made = prepare(job, workplace_of(suite, Store(Path("results")), PlainProgress(), Local()), job.budget.table)
+    return made[layer_times.KIND]
 
 
 def table(found: Mapping[str, Mapping[str, Any]]) -> str:
