@@ -78,11 +78,15 @@ class Seconds(_Part):
 
 
 class ArtefactUse(_Part):
-    """An artefact that the job used, with the seconds that making it took; `reused` if it existed already."""
+    """An artefact that the job used, with the seconds that making it took; `reused` if it existed already.
+
+    `digest` is that of its spec, and `tensors` that of what it holds, which older records do not tell.
+    """
 
     kind: str
     scope: str
     digest: str
+    tensors: str | None = None
     seconds: Duration
     reused: bool
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from statistics import fmean
 from typing import Any
@@ -27,6 +28,7 @@ def remarks(jobs: Sequence[Job], records: Sequence[Record], reference_dataset: s
     return [
         *(Variants(jobs).options_left_out() if records else []),
         *([SECONDS] if any(record.speed for record in records) else []),
+        *_measured_anew(records),
         *_reference_side(records, reference_dataset),
         *paper_sizes(records),
         *_stale(jobs, store),
@@ -43,6 +45,25 @@ def time_budgets(frame: pd.DataFrame) -> list[str]:
     return [
         f"Of {len(timed)} networks under a budget of time, {100 * within.mean():.0f} % took within {100 * most:.0f} % "
         f"of it when measured, and {100 * over.mean():.0f} % took longer than that."
+    ]
+
+
+def _measured_anew(records: Iterable[Record]) -> list[str]:
+    """Return which tables of layers were measured several times under one name, one remark per network and name.
+
+    Two measurements never take the same seconds, so these tell them apart.
+    """
+    jobs: dict[tuple[str, str], Counter[float]] = {}
+    for record in records:
+        for use in record.artefacts:
+            if use.scope == "device":
+                network = network_label(record.job.network, record.job.width)
+                jobs.setdefault((network, use.digest), Counter())[use.seconds] += 1
+    return [
+        f"The table of layers {digest} of {network} was measured {len(times)} times: "
+        f"{' and '.join(map(str, times.values()))} jobs rest on measurements that agree but for their errors."
+        for (network, digest), times in jobs.items()
+        if len(times) > 1
     ]
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,8 @@ from stampbench.seeding import digest_of_tensors
 _LOG = logging.getLogger("stampbench")
 _REMEDY = "remove its folder and run again to have it made anew"
 _TENSORS, _DESCRIPTION = "tensors.safetensors", "artefact.json"
+# The scope of what is measured on a device: another measurement gives other numbers under the same spec.
+_MEASURED = "device"
 # A source tree carries the artefacts of seed 0; a wheel carries none, and then nothing lies here.
 CARRIED = Path(__file__).resolve().parents[2] / "results" / "artefacts"
 
@@ -47,8 +50,9 @@ class Description(BaseModel):
 class Artefacts:
     """The artefacts that came with the pool of records, and those in the cache, by the digest of their spec.
 
-    New ones are written to the cache; the pool's are only read. So are those that the project's own tree carries, where
-    `carried` names their folder: they serve whichever pool is chosen.
+    New ones are written to the cache. Those that were measured are copied to the pool, as nobody can make the same ones
+    again, and its records rest on them; the pool's go before those of the cache. Those that the project's own tree
+    carries, where `carried` names their folder, are only read: they serve whichever pool is chosen.
     """
 
     pool: Path
@@ -70,16 +74,24 @@ class Artefacts:
         A damaged one is set aside and made anew; one that the project's tree carries stays where it is.
         """
         with lock(self.cache / ".locks" / spec.digest):
-            while folder := self._lying(spec.digest):
-                try:
-                    return self.load(spec), True
-                except DamagedError as error:
-                    if folder.parent == self.carried:
-                        _LOG.warning("%s; it is made anew, into the cache", error.what)
-                        break
-                    set_aside(folder, error.what)
-            self._write(spec, make(), provenance)
-            return self.load(spec), False
+            held = self._whole(spec)
+            if held is None:
+                self._write(spec, make(), provenance)
+            if spec.scope == _MEASURED:
+                self._copy_to_pool(spec.digest)
+            return held or self.load(spec), held is not None
+
+    def _whole(self, spec: ArtefactSpec) -> Artefact | None:
+        """Return the artefact, or None if it must be made; a damaged one is set aside, unless it is carried."""
+        while folder := self._lying(spec.digest):
+            try:
+                return self.load(spec)
+            except DamagedError as error:
+                if folder.parent == self.carried:
+                    _LOG.warning("%s; it is made anew, into the cache", error.what)
+                    return None
+                set_aside(folder, error.what)
+        return None
 
     def of_any_data(self, spec: ArtefactSpec) -> ArtefactSpec | None:
         """Return the spec of an existing artefact that differs from this one only in its data, or None.
@@ -141,6 +153,15 @@ class Artefacts:
         with whole_folder(self.cache / digest) as folder:
             for name in (_TENSORS, _DESCRIPTION):
                 (folder / name).write_bytes(files[name])
+
+    def _copy_to_pool(self, digest: str) -> None:
+        """Copy an artefact's files to the pool, unless it lies there already."""
+        held = self.held(digest)
+        if held is None or held.parent == self.pool:
+            return
+        with whole_folder(self.pool / digest) as folder:
+            for name in (_TENSORS, _DESCRIPTION):
+                shutil.copyfile(held / name, folder / name)
 
     def _write(self, spec: ArtefactSpec, artefact: Artefact, provenance: Provenance) -> None:
         """Write an artefact's folder, which gets its name only when it is complete."""

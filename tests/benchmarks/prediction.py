@@ -52,11 +52,12 @@ def main() -> None:
     parser.add_argument("--timing", choices=RESOURCES, default="train_step")
     parser.add_argument("--round-to", type=int, default=8)
     arguments = parser.parse_args()
-    path, device = FOLDER / "prediction.json", hardware.device_name()
+    path = FOLDER / "prediction.json"
     found = json.loads(path.read_text()) if path.exists() else {}
+    place = f"{hardware.device_name()}, {hardware.preferred_precision(cuda=False)}"
     for name in arguments.networks:
         network, _, width = name.partition(":")
-        key = f"{name} {arguments.timing}, {device}, {arguments.round_to}"
+        key = f"{name} {arguments.timing}, {place}, {arguments.round_to}"
         for row in measured(network, float(width), arguments.timing, arguments.vectors, arguments.round_to):
             found[key] = row
             write_atomically(path, json.dumps(found, indent=1) + "\n")

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from stampbench.record import ArtefactUse
 from stampbench.report.render.figures import figures_of
 from stampbench.report.sections import preset_sections
 from stampbench.running.devices import by_device
@@ -93,3 +94,17 @@ def test_of_two_tables_of_one_device_the_latest_counts(suite: Suite, store: Stor
 def test_a_pool_without_records_lists_the_jobs_once(suite: Suite, store: Store) -> None:
     jobs = suite.jobs("quick", "fp32")
     assert by_device(jobs, store) == [jobs]
+
+
+def test_a_table_that_was_measured_anew_is_told(suite: Suite, store: Store) -> None:
+    def remarks_with(*seconds: float) -> list[str]:
+        for job, taken in zip(suite.jobs("quick", "fp32"), seconds, strict=False):
+            named = job.model_copy(update={"budget": job.budget.model_copy(update={"table": TABLES["first"]})})
+            use = ArtefactUse(kind="layer-times", scope="device", digest="1" * 16, seconds=taken, reused=True)
+            store.put(factories.record(named, artefacts=[use]))
+        (section,) = preset_sections(suite, "quick", store)
+        return [remark for remark in section.remarks if "was measured" in remark]
+
+    assert remarks_with(60.0, 60.0, 60.0) == []
+    (told,) = remarks_with(60.0, 60.0, 61.5)
+    assert f"The table of layers {'1' * 16} of vgg19 × 0.25 was measured 2 times: 2 and 1 jobs" in told

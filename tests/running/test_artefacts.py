@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -67,6 +68,38 @@ def test_those_of_the_pool_are_read_and_new_ones_go_to_the_cache(kept):
     kept.ensure(spec(seed=1), numbers, factories.provenance())
     assert [path.name for path in kept.pool.iterdir()] == [spec().digest]
     assert {path.name for path in kept.cache.iterdir()} - {".locks"} == {spec(seed=1).digest}
+
+
+def measured() -> ArtefactSpec:
+    return spec(kind="layer-times", scope="device", dataset="")
+
+
+def test_what_was_measured_lies_beside_the_records_and_serves_a_machine_that_lost_its_cache(kept):
+    kept.ensure(measured(), numbers, factories.provenance())
+    shutil.rmtree(kept.cache)
+    held, existed = kept.ensure(measured(), lambda: pytest.fail("measured anew"), factories.provenance())
+    assert existed and torch.equal(held.tensors["w"], torch.arange(8.0))
+    assert {path.name for path in kept.pool.iterdir()} == {measured().digest}
+
+
+def test_a_pool_keeps_its_own_measurement_and_a_new_pool_gets_that_of_the_cache(kept, tmp_path):
+    kept.ensure(measured(), numbers, factories.provenance())
+    other = Artefacts(tmp_path / "other pool", tmp_path / "other cache")
+    other.ensure(measured(), lambda: numbers(4), factories.provenance())
+    for cache in (kept.cache, other.cache):
+        here = Artefacts(kept.pool, cache)
+        assert len(here.ensure(measured(), lambda: pytest.fail("anew"), factories.provenance())[0].tensors["w"]) == 8
+    new = Artefacts(tmp_path / "new pool", other.cache)
+    new.ensure(measured(), lambda: pytest.fail("measured anew"), factories.provenance())
+    assert len(Artefacts(new.pool, tmp_path / "no cache").load(measured()).tensors["w"]) == 4
+
+
+def test_a_damaged_measurement_of_the_pool_is_set_aside_and_that_of_the_cache_takes_its_place(kept, caplog):
+    kept.ensure(measured(), numbers, factories.provenance())
+    spoiled(kept.pool / measured().digest / "tensors.safetensors", "truncated")
+    assert kept.ensure(measured(), lambda: pytest.fail("measured anew"), factories.provenance())[1]
+    assert "set aside" in caplog.text
+    assert torch.equal(Artefacts(kept.pool, kept.pool).load(measured()).tensors["w"], torch.arange(8.0))
 
 
 @pytest.mark.parametrize("name", ["tensors.safetensors", "artefact.json"])

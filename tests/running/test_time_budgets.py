@@ -19,6 +19,7 @@ from stampbench.running.layer_times import KIND, spec_of, with_tables
 from stampbench.running.progress import SilentProgress
 from stampbench.running.runner import run
 from stampbench.running.workplace import Workplace
+from stampbench.seeding import digest_of_tensors
 from stampbench.store import Store
 from tests.fixtures.quickly import quicken
 from tests.fixtures.tables import made_up_table
@@ -85,6 +86,9 @@ def test_records_keep_the_predicted_share_and_the_table_and_reports_both_shares(
     assert [record.status for record in records] == ["done"] * 3, [record.reason for record in records]
     table = next(use for use in records[1].artefacts if use.kind == KIND)
     assert table.scope == "device" and table.digest == jobs[1].budget.table and table.seconds > 0
+    # The record tells what the table held, and the pool keeps it.
+    held = Artefacts(workplace.artefacts.pool, tmp_path / "no cache").load(spec_of(jobs[1], {}))
+    assert table.tensors == digest_of_tensors(held.tensors)
     assert not any(use.kind == KIND for use in records[0].artefacts)
     assert records[0].cost.predicted_share is None
     # No time of the table is charged to a target or to the reference side.

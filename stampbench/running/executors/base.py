@@ -110,7 +110,7 @@ def tidy(store: Store) -> None:
         speeds = [speed for speed in [refuge.speed(record.speed or "")] if speed is not None]
         _put(record, speeds, store)
     shutil.rmtree(refuge.root, ignore_errors=True)
-    for name in ("records", "speed"):
+    for name in ("records", "speed", "artefacts"):
         sweep(store.root / name)
     tidy_cache()
 
