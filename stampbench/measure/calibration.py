@@ -80,6 +80,13 @@ def levelled(table: LayerTable, cost: CostModel, whole: Sequence[Whole]) -> Laye
     return replace(anchored(table, scale, max(0.0, usual - outside)), rest=rest)
 
 
+def median_error(table: LayerTable, cost: CostModel, whole: Sequence[Whole]) -> float:
+    """Return the median relative error, without sign, of the predicted shares of whole networks."""
+    pricing = TablePricing(table, cost.params_form, "")
+    shares = [(pricing.cost(widths) / pricing.cost(), share_of_time(*times)) for widths, times in whole]
+    return median(abs(predicted / measured - 1) for predicted, measured in shares)
+
+
 def resolution_factors(table: LayerTable, cost: CostModel, whole: Sequence[Whole]) -> Tensor:
     """Return a factor per block, float64 (blocks,), the same for all blocks of a resolution and not negative.
 

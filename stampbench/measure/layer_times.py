@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from stampbench.measure.calibration import TOGETHER, Whole, calibrated, random_widths, whole_networks
+from stampbench.measure.calibration import TOGETHER, Whole, calibrated, median_error, random_widths, whole_networks
 from stampbench.measure.speed import alternated, made_up_images, network_at, step_of
 from stampbench.measure.visits import SHARES, Sides, Visit, block_seconds, points_of, visits_of
 from stampbench.measure.yardstick import yardstick
@@ -87,8 +87,9 @@ def measure_layers(
         if measured % every == 0:
             whole += islice(wholes, TOGETHER)
     whole += wholes
+    table = calibrated(_table(found, visits, grid, sides), cost, whole)
     notes = {"points": list(SHARES), "samples": ROUNDS * SAMPLES, "yardstick": [min(yardsticks), max(yardsticks)]}
-    return calibrated(_table(found, visits, grid, sides), cost, whole), notes
+    return table, notes | {"median_error": median_error(table, cost, whole)}
 
 
 def quiet_moments(yardstick_seconds: Callable[[], float], patience: int) -> Iterator[float]:

@@ -5,6 +5,7 @@ Listing jobs needs no torch and measures nothing; a table is measured when the f
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
@@ -21,9 +22,12 @@ from stampbench.measure import hardware
 if TYPE_CHECKING:
     import torch
 
+_LOG = logging.getLogger("stampbench")
 KIND = "layer-times"
 # It rises with any change of what is measured, and how.
 VERSION = 9
+# The most that a table may miss whole networks by without a warning: twice the usual error of a measured share.
+MOST_ERROR = 0.09
 
 
 def timing_of(job: Job) -> str | None:
@@ -63,7 +67,21 @@ def make(spec: ArtefactSpec, device: torch.device, progress: Callable[[int, int]
     begun = time.perf_counter()
     what = (recipe["input_size"], recipe["round_to"], recipe["timing"], recipe["precision"])
     table, notes = measure_layers(spec.network, network, groups, *what, device, progress)
+    _warn_of_misses(notes["median_error"], recipe["round_to"])
     return Artefact(table.tensors, time.perf_counter() - begun, notes)
+
+
+def _warn_of_misses(error: float, round_to: int) -> None:
+    """Warn if a table misses the very networks that calibrated it: then no plan keeps its budget of time."""
+    if error > MOST_ERROR:
+        _LOG.warning(
+            "the table of layers misses the networks that calibrated it by %.0f %% (median), so plans will miss their "
+            "budgets: where kernels take longer for %d channels than for more, set round_to = %d in the protocol "
+            "(docs/design.md, section 4)",
+            100 * error,
+            round_to,
+            max(16, 2 * round_to),
+        )
 
 
 def _with_table(job: Job, custom: Mapping[str, CustomDataset]) -> Job:

@@ -1,9 +1,9 @@
 """Predicted shares of time against measured ones, on networks of random widths.
 
-`python -m tests.benchmarks.prediction [vgg19:0.25 …] [--vectors 100] [--timing latency] [--round-to 16]`, on an idle
-machine: the table of layers is the one that jobs of that network and width rest on, measured now if it is not cached;
-then networks of random widths are timed in turn with the dense one, three times over. The page is written after each
-time but the first. Without names, VGG-19 and ResNet-18 at × 0.25 and × 1, which takes hours of two cores.
+`python -m tests.benchmarks.prediction [vgg19:0.25 …] [--vectors 100] [--timing latency] [--round-to 16] [--passes 2]`,
+on an idle machine: the table of layers is the one that jobs of that network and width rest on, measured now if it is not
+at hand; then networks of random widths are timed in turn with the dense one, in three passes. The page is written after
+each pass but the first. Without names, VGG-19 and ResNet-18 at × 0.25 and × 1, which takes hours of two cores.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import json
 import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import count, islice
 from pathlib import Path
 from statistics import mean, median, quantiles, stdev
 from typing import Any
@@ -38,8 +39,6 @@ from stampbench.store import Store
 from tests.benchmarks.shares import suite_of
 
 SIZE, WARMUPS, ROUNDS = 32, 2, 5
-# A busy moment of the host bends all networks that are timed in it, so each is timed at moments that lie apart.
-PASSES = 3
 FOLDER = Path("results/benchmarks")
 RESOURCES = {"train_step": "training-time", "latency": "latency"}
 
@@ -51,6 +50,8 @@ def main() -> None:
     parser.add_argument("--vectors", type=int, default=100)
     parser.add_argument("--timing", choices=RESOURCES, default="train_step")
     parser.add_argument("--round-to", type=int, default=8)
+    # A busy moment of the host bends all networks that are timed in it, so each is timed at moments that lie apart.
+    parser.add_argument("--passes", type=int, default=3)
     arguments = parser.parse_args()
     path = FOLDER / "prediction.json"
     found = json.loads(path.read_text()) if path.exists() else {}
@@ -58,7 +59,8 @@ def main() -> None:
     for name in arguments.networks:
         network, _, width = name.partition(":")
         key = f"{name} {arguments.timing}, {place}, {arguments.round_to}"
-        for row in measured(network, float(width), arguments.timing, arguments.vectors, arguments.round_to):
+        rows = measured(network, float(width), arguments.timing, arguments.vectors, arguments.round_to)
+        for row in islice(rows, arguments.passes - 1):
             found[key] = row
             write_atomically(path, json.dumps(found, indent=1) + "\n")
             write_atomically(path.with_suffix(".md"), table(found))
@@ -68,8 +70,8 @@ def main() -> None:
 def measured(name: str, width: float, timing: str, vectors: int, round_to: int) -> Iterator[dict[str, Any]]:
     """Yield predicted and measured shares of the dense network's time for random widths, each a list.
 
-    All networks are timed one after another, `PASSES` times over. A measured share is the median over the passes so
-    far, two at least, and its standard error is given as a share of it.
+    All networks are timed one after another, again and again. A measured share is the median over the passes so far,
+    two at least, and its standard error is given as a share of it.
     """
     device, precision = torch.device("cpu"), hardware.preferred_precision(cuda=False)
     network, groups = checked(name, width, SIZE)
@@ -93,7 +95,7 @@ def measured(name: str, width: float, timing: str, vectors: int, round_to: int) 
         "precision": precision,
     }
     shares: list[list[float]] = []
-    for passes in range(1, PASSES + 1):
+    for passes in count(1):
         shares.append([share_of_time(*pair) for _, pair in whole_networks(step_at, pricing.widths, drawn, timed)])
         if passes > 1:
             several = list(zip(*shares, strict=True))

@@ -8,6 +8,7 @@ import torch
 from stampbench.errors import UserError
 from stampbench.measure import hardware
 from stampbench.measure import layer_times as measured
+from stampbench.networks.check import checked
 from stampbench.pruning.cost import CostModel
 from stampbench.report.frames import job_frame
 from stampbench.report.render.figures import figures_of
@@ -34,7 +35,7 @@ def quick(monkeypatch):
     quicken(monkeypatch.setattr)
 
     def made_up(name, network, groups, input_size, round_to, *_):
-        return made_up_table(CostModel.of(network, groups, input_size), round_to), {}
+        return made_up_table(CostModel.of(network, groups, input_size), round_to), {"median_error": 0.02}
 
     monkeypatch.setattr(measured, "measure_layers", made_up)
 
@@ -134,3 +135,19 @@ def test_a_job_without_a_table_says_so(suite, workplace):
 
 def test_the_table_is_no_part_of_what_an_offline_machine_gets(suite, jobs):
     assert all(layer_times.spec_of(job, {}) is None for job in suite.jobs("tiny", "fp32"))
+
+
+@pytest.mark.parametrize(
+    ("error", "round_to", "advice"), [(0.16, 8, "round_to = 16"), (0.16, 16, "32"), (0.05, 8, None)]
+)
+def test_a_table_that_misses_its_own_networks_is_told_with_what_to_do(
+    jobs, error, round_to, advice, monkeypatch, caplog
+):
+    table = made_up_table(CostModel.of(*checked(jobs[1].network, jobs[1].width, 32), 32), round_to)
+    monkeypatch.setattr(measured, "measure_layers", lambda *_: (table, {"median_error": error}))
+    spec = spec_of(jobs[1], {})
+    layer_times.make(
+        spec.model_copy(update={"recipe": spec.recipe | {"round_to": round_to}}), torch.device("cpu"), print
+    )
+    assert (advice is None) == ("16 %" not in caplog.text)
+    assert advice is None or advice in caplog.text
