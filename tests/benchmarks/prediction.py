@@ -1,9 +1,9 @@
 """Predicted shares of time against measured ones, on networks of random widths.
 
 `python -m tests.benchmarks.prediction [vgg19:0.25 …] [--vectors 100] [--timing latency] [--round-to 16] [--passes 2]`,
-on an idle machine: the table of layers is the one that jobs of that network and width rest on, measured now if it is not
-at hand; then networks of random widths are timed in turn with the dense one, in three passes. The page is written after
-each pass but the first. Without names, VGG-19 and ResNet-18 at × 0.25 and × 1, which takes hours of two cores.
+on an idle machine: the table of layers is the one that jobs of that network and width rest on, measured now if it is
+not at hand; then networks of random widths are timed in turn with the dense one, in three passes. The page is written
+after each pass but the first. Without names, VGG-19 and ResNet-18 at × 0.25 and × 1, which takes hours of two cores.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("--timing", choices=RESOURCES, default="train_step")
     parser.add_argument("--round-to", type=int, default=8)
     # A busy moment of the host bends all networks that are timed in it, so each is timed at moments that lie apart.
-    parser.add_argument("--passes", type=int, default=3)
+    parser.add_argument("--passes", type=int, default=3, choices=(2, 3))
     arguments = parser.parse_args()
     path = FOLDER / "prediction.json"
     found = json.loads(path.read_text()) if path.exists() else {}
