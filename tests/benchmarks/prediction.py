@@ -38,7 +38,9 @@ from stampbench.running.runner import configure
 from stampbench.store import Store
 from tests.benchmarks.shares import suite_of
 
-SIZE, WARMUPS, ROUNDS = 32, 2, 5
+# Tables belong to a size of images; these are the target's of the suites.
+TARGET, SIZE = "cifar10", 32
+WARMUPS, ROUNDS = 2, 5
 FOLDER = Path("results/benchmarks")
 RESOURCES = {"train_step": "training-time", "latency": "latency"}
 
@@ -105,8 +107,10 @@ def measured(name: str, width: float, timing: str, vectors: int, round_to: int) 
 
 def table_of(name: str, width: float, timing: str, round_to: int, precision: str) -> Artefact:
     """Return the table that jobs of this network rest on, and set this process up as theirs is."""
-    suite = suite_of(f"{name}:{width}:1", 1, round_to, RESOURCES[timing])
+    suite = suite_of(f"{name}:{width}:1", 1, round_to, RESOURCES[timing], TARGET)
     job, *_ = layer_times.with_tables(suite.jobs("shares", precision), {})
+    spec = layer_times.spec_of(job, {})
+    assert spec is not None and spec.recipe["input_size"] == SIZE
     configure(job)
     _, made = prepare(job, workplace_of(suite, Store(Path("results")), PlainProgress(), Local()), job.budget.table)
     return made[layer_times.KIND]

@@ -67,10 +67,10 @@ def main() -> None:
         write_atomically(path.with_suffix(".md"), page(found))
 
 
-def suite_of(place: str, seeds: int, round_to: int, resource: str = "training-time") -> Suite:
+def suite_of(place: str, seeds: int, round_to: int, resource: str = "training-time", target: str = "digits") -> Suite:
     """Return the suite of all methods at one budget of the resource; a place is "network:width:share"."""
     network, width, share = place.split(":")
-    grid = {"targets": ["digits"], "networks": [network], "width": float(width), "methods": METHODS, "seeds": seeds}
+    grid = {"targets": [target], "networks": [network], "width": float(width), "methods": METHODS, "seeds": seeds}
     grid |= {"resource": resource, "budgets": [float(share)]}
     protocol = {
         "validation_images": 200,
