@@ -25,6 +25,7 @@ from stampbench.cli_options import (
     Json,
     Methods,
     Offline,
+    PrecisionName,
     PresetName,
     Quiet,
     Results,
@@ -85,6 +86,7 @@ def run(
     target: Targets = None,
     seed: Seeds = None,
     retry: Retry = False,
+    precision: PrecisionName = None,
     offline: Offline = False,
     quiet: Quiet = False,
     as_json: EndInJson = False,
@@ -102,7 +104,7 @@ def run(
 
     printing_is_secondary()
     chosen, store = executor_of(executor, executor_options or []), Store(results)
-    campaign = Campaign(suite, preset, store, chosen.cuda)
+    campaign = Campaign(suite, preset, store, chosen.cuda, precision)
     jobs = selected(campaign.jobs, methods=method, targets=target, seeds=seed)
     store.mend()
     tidy(store)
@@ -170,6 +172,7 @@ def plan(
     method: Methods = None,
     target: Targets = None,
     seed: Seeds = None,
+    precision: PrecisionName = None,
     as_json: Json = False,
     results: Results = Path("results"),
 ) -> None:
@@ -177,7 +180,7 @@ def plan(
     from stampbench.running.campaign import Campaign, selected
     from stampbench.store import Store
 
-    campaign = Campaign(suite, preset, Store(results))
+    campaign = Campaign(suite, preset, Store(results), precision=precision)
     jobs = selected(campaign.jobs, methods=method, targets=target, seeds=seed)
     show(*campaign.overview(jobs), as_json=as_json)
     said = sys.stderr if as_json else sys.stdout
@@ -204,6 +207,7 @@ def export(
     budget: Annotated[str | None, typer.Option(help="The share that is kept, such as 1/4.")] = None,
     epochs: Annotated[int | None, typer.Option(help="The epochs after pruning.")] = None,
     seed: Annotated[int | None, typer.Option(help="The seed.")] = None,
+    precision: PrecisionName = None,
     results: Results = Path("results"),
 ) -> None:
     """Run one job again, to the same bits, and write its trained network, in three formats, to a folder.
@@ -215,7 +219,7 @@ def export(
     from stampbench.store import Store
 
     printing_is_secondary()
-    campaign = Campaign(suite, preset, Store(results))
+    campaign = Campaign(suite, preset, Store(results), precision=precision)
     wanted = {"method": method, "target": target, "network": network, "width": width, "start": start}
     wanted |= {"resource": resource, "budget": budget, "epochs": epochs, "seed": seed}
     job = single(campaign.jobs, wanted)

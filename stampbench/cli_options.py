@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from stampbench.job import Precision
+
 
 class Format(StrEnum):
     """A format of a report."""
@@ -21,6 +23,9 @@ class Format(StrEnum):
 
 SuiteName = Annotated[str, typer.Argument(metavar="SUITE", help="A suite file, or a name from `list suites`.")]
 PresetName = Annotated[str | None, typer.Option("--preset", help="The preset of the suite; default: by device.")]
+PrecisionName = Annotated[
+    Precision | None, typer.Option("--precision", help="The precision, where the preset leaves it open.")
+]
 Results = Annotated[Path, typer.Option("--results", envvar="STAMPBENCH_RESULTS", help="The pool of records.")]
 Methods = Annotated[list[str] | None, typer.Option("--method", help="Take only this method; may be repeated.")]
 Targets = Annotated[list[str] | None, typer.Option("--target", help="Take only this target; may be repeated.")]

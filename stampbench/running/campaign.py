@@ -29,19 +29,33 @@ SUITES = "suites"
 class Campaign:
     """The jobs of a suite at one preset, and the state of their records.
 
-    Raises `SuiteError` for a suite, preset or name in it that is refused, `UserError` for a damaged record.
+    Raises `SuiteError` for a suite, preset or name in it that is refused, and for a precision that the preset does not
+    leave open; `UserError` for a damaged record.
     """
 
-    def __init__(self, suite: str, preset: str | None, store: Store, cuda: bool | None = None) -> None:
+    def __init__(
+        self,
+        suite: str,
+        preset: str | None,
+        store: Store,
+        cuda: bool | None = None,
+        precision: Precision | None = None,
+    ) -> None:
         """Load the suite; `cuda` says whether its jobs will run on CUDA devices (None: if this machine has any).
 
-        Without a preset, the default for that kind of device is chosen.
+        Without a preset, the default for that kind of device is chosen; without a precision, that which gains there.
         """
         self.suite = suites.load(suite_path(suite))
         self.cuda = hardware.cuda_device_count() > 0 if cuda is None else cuda
         self.preset = preset or hardware.default_preset(self.suite, self.cuda)
         self.store = store
-        listed = self.suite.jobs(self.preset, hardware.preferred_precision(self.cuda))
+        self.precision: Precision = precision or hardware.preferred_precision(self.cuda)
+        fixed = self.suite.preset(self.preset).protocol.precision
+        if precision and fixed not in ("auto", precision):
+            raise SuiteError(
+                f"preset {self.preset!r} of {self.suite.name} fixes the precision {fixed}; leave --precision away"
+            )
+        listed = self.suite.jobs(self.preset, self.precision)
         self.jobs = layer_times.with_tables(listed, self.suite.datasets)
         self._by_default = preset is None
 
@@ -109,15 +123,15 @@ class Campaign:
         is_open = self.suite.preset(self.preset).protocol.precision == "auto"
         if not is_open or len(self.store.of(jobs)) == len(jobs):
             return []
-        here = hardware.preferred_precision(self.cuda)
-        other: Precision = "fp32" if here == "bf16" else "bf16"
+        other: Precision = "fp32" if self.precision == "bf16" else "bf16"
         keys = {job.key for job in jobs}
-        pairs = zip(self.jobs, self.suite.jobs(self.preset, other), strict=True)
+        twins = layer_times.with_tables(self.suite.jobs(self.preset, other), self.suite.datasets)
+        pairs = zip(self.jobs, twins, strict=True)
         if not (count := len(self.store.of([twin for job, twin in pairs if job.key in keys]))):
             return []
         return [
-            f"the preset leaves the precision open, and this machine chooses {here}; {count} of these jobs have "
-            f"records in {other}, which `report` shows too"
+            f"the preset leaves the precision open, and these jobs are in {self.precision}; {count} of them have "
+            f"records in {other}, which `report` shows too; --precision {other} adds to them"
         ]
 
     def _of_other_devices(self, jobs: Sequence[Job]) -> list[str]:

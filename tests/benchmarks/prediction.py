@@ -1,9 +1,10 @@
 """Predicted shares of time against measured ones, on networks of random widths.
 
-`python -m tests.benchmarks.prediction [vgg19:0.25 …] [--vectors 100] [--timing latency] [--round-to 16] [--passes 2]`,
-on an idle machine: the table of layers is the one that jobs of that network and width rest on, measured now if it is
-not at hand; then networks of random widths are timed in turn with the dense one, in three passes. The page is written
-after each pass but the first. Without names, VGG-19 and ResNet-18 at × 0.25 and × 1, which takes hours of two cores.
+`python -m tests.benchmarks.prediction [vgg19:0.25 …] [--vectors 100] [--timing latency] [--round-to 16] [--passes 2]
+[--precision fp32]`, on an idle machine: the table of layers is the one that jobs of that network and width rest on,
+measured now if it is not at hand; then networks of random widths are timed in turn with the dense one, in three passes.
+The page is written after each pass but the first. Without names, VGG-19 and ResNet-18 at × 0.25 and × 1, which takes
+hours of two cores.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import count, islice
 from pathlib import Path
 from statistics import mean, median, quantiles, stdev
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from tabulate import tabulate
@@ -24,6 +25,7 @@ from tabulate import tabulate
 from stampbench import registry
 from stampbench.contract import Artefact
 from stampbench.files import write_atomically
+from stampbench.job import Precision
 from stampbench.measure import hardware, speed
 from stampbench.measure.calibration import random_widths, whole_networks
 from stampbench.measure.comparable import share_of_time
@@ -54,14 +56,16 @@ def main() -> None:
     parser.add_argument("--round-to", type=int, default=8)
     # A busy moment of the host bends all networks that are timed in it, so each is timed at moments that lie apart.
     parser.add_argument("--passes", type=int, default=3, choices=(2, 3))
+    parser.add_argument("--precision", choices=get_args(Precision), default=hardware.preferred_precision(cuda=False))
     arguments = parser.parse_args()
     path = FOLDER / "prediction.json"
     found = json.loads(path.read_text()) if path.exists() else {}
-    place = f"{hardware.device_name()}, {hardware.preferred_precision(cuda=False)}"
+    place = f"{hardware.device_name()}, {arguments.precision}"
     for name in arguments.networks:
         network, _, width = name.partition(":")
         key = f"{name} {arguments.timing}, {place}, {arguments.round_to}"
-        rows = measured(network, float(width), arguments.timing, arguments.vectors, arguments.round_to)
+        what = (arguments.timing, arguments.vectors, arguments.round_to, arguments.precision)
+        rows = measured(network, float(width), *what)
         for row in islice(rows, arguments.passes - 1):
             found[key] = row
             write_atomically(path, json.dumps(found, indent=1) + "\n")
@@ -69,13 +73,15 @@ def main() -> None:
             print(f"{key}: {row['passes']} passes; the table took {row['seconds']:.0f} s", flush=True)
 
 
-def measured(name: str, width: float, timing: str, vectors: int, round_to: int) -> Iterator[dict[str, Any]]:
+def measured(
+    name: str, width: float, timing: str, vectors: int, round_to: int, precision: Precision
+) -> Iterator[dict[str, Any]]:
     """Yield predicted and measured shares of the dense network's time for random widths, each a list.
 
     All networks are timed one after another, again and again. A measured share is the median over the passes so far,
     two at least, and its standard error is given as a share of it.
     """
-    device, precision = torch.device("cpu"), hardware.preferred_precision(cuda=False)
+    device = torch.device("cpu")
     network, groups = checked(name, width, SIZE)
     layers = table_of(name, width, timing, round_to, precision)
     pricing = registry.RESOURCES.load(RESOURCES[timing])(layers.tensors).pricing(CostModel.of(network, groups, SIZE))
@@ -105,7 +111,7 @@ def measured(name: str, width: float, timing: str, vectors: int, round_to: int) 
             yield row | {"measured": [median(times) for times in several], "errors": errors, "passes": passes}
 
 
-def table_of(name: str, width: float, timing: str, round_to: int, precision: str) -> Artefact:
+def table_of(name: str, width: float, timing: str, round_to: int, precision: Precision) -> Artefact:
     """Return the table that jobs of this network rest on, and set this process up as theirs is."""
     suite = suite_of(f"{name}:{width}:1", 1, round_to, RESOURCES[timing], TARGET)
     job, *_ = layer_times.with_tables(suite.jobs("shares", precision), {})

@@ -50,10 +50,33 @@ def test_plan_says_that_records_are_in_the_other_precision(stampbench, project, 
     monkeypatch.setattr(hardware, "preferred_precision", lambda cuda: "fp32")
     _, there, _ = stampbench("plan", "toy")
     assert "5 jobs done" in here and "leaves the precision open" not in here
-    assert "0 jobs done" in there and "this machine chooses fp32; 5 of these jobs have records in bf16" in there
+    assert "0 jobs done" in there and "in fp32; 5 of them have records in bf16, which `report` shows too" in there
     chosen = [job for job in jobs[:5] if job.target == "svhn"]
     _, some, _ = stampbench("plan", "toy", "--target", "svhn")
-    assert f"{len(chosen)} of these jobs have records in bf16" in some
+    assert f"{len(chosen)} of them have records in bf16" in some
+    _, added, _ = stampbench("plan", "toy", "--precision", "bf16")
+    assert "5 jobs done" in added and "leaves the precision open" not in added
+
+
+def test_records_in_the_other_precision_are_counted_under_budgets_of_time_too(stampbench, project, monkeypatch):
+    path = project / "suites" / "toy.toml"
+    path.write_text(path.read_text().replace("seeds = 2", 'seeds = 2\nresource = "training-time"'))
+    monkeypatch.setattr(hardware, "preferred_precision", lambda cuda: "bf16")
+    store, jobs = Store(project / "results"), cli_jobs()
+    for job in jobs:
+        store.put(factories.record(job))
+    monkeypatch.setattr(hardware, "preferred_precision", lambda cuda: "fp32")
+    _, there, _ = stampbench("plan", "toy")
+    assert any(job.budget.table for job in jobs) and f"{len(jobs)} of them have records in bf16" in there
+
+
+def test_a_precision_that_a_preset_fixes_is_not_changed(stampbench, project):
+    path = project / "suites" / "toy.toml"
+    path.write_text(path.read_text().replace("threads = 1", 'threads = 1\nprecision = "fp32"'))
+    code, _, err = stampbench("plan", "toy", "--precision", "bf16")
+    assert code == 2 and "fixes the precision fp32; leave --precision away" in err
+    assert stampbench("plan", "toy", "--precision", "fp32")[0] == 0
+    assert stampbench("plan", "toy", "--precision", "fp8")[0] == 2
 
 
 def test_plan_says_that_records_are_of_another_device(stampbench, project, monkeypatch):
