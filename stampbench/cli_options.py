@@ -24,7 +24,8 @@ class Format(StrEnum):
 SuiteName = Annotated[str, typer.Argument(metavar="SUITE", help="A suite file, or a name from `list suites`.")]
 PresetName = Annotated[str | None, typer.Option("--preset", help="The preset of the suite; default: by device.")]
 PrecisionName = Annotated[
-    Precision | None, typer.Option("--precision", help="The precision, where the preset leaves it open.")
+    Precision | None,
+    typer.Option("--precision", help="The precision, where the preset leaves it open; default: by device."),
 ]
 Results = Annotated[Path, typer.Option("--results", envvar="STAMPBENCH_RESULTS", help="The pool of records.")]
 Methods = Annotated[list[str] | None, typer.Option("--method", help="Take only this method; may be repeated.")]

@@ -60,8 +60,8 @@ def _measured_anew(records: Iterable[Record]) -> list[str]:
                 network = network_label(record.job.network, record.job.width)
                 jobs.setdefault((network, use.digest), Counter())[use.seconds] += 1
     return [
-        f"The table of layers {digest} of {network} was measured {len(times)} times: "
-        f"{' and '.join(map(str, times.values()))} jobs rest on measurements that agree but for their errors."
+        f"The table of layers {digest} of {network} was measured {len(times)} times; "
+        f"{' and '.join(map(str, times.values()))} jobs rest on these measurements."
         for (network, digest), times in jobs.items()
         if len(times) > 1
     ]

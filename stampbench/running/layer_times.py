@@ -67,18 +67,20 @@ def make(spec: ArtefactSpec, device: torch.device, progress: Callable[[int, int]
     begun = time.perf_counter()
     what = (recipe["input_size"], recipe["round_to"], recipe["timing"], recipe["precision"])
     table, notes = measure_layers(spec.network, network, groups, *what, device, progress)
-    _warn_of_misses(notes["median_error"], recipe["round_to"])
+    _warn_of_misses(spec, notes["median_error"])
     return Artefact(table.tensors, time.perf_counter() - begun, notes)
 
 
-def _warn_of_misses(error: float, round_to: int) -> None:
-    """Warn if a table misses the very networks that calibrated it: then no plan keeps its budget of time."""
+def _warn_of_misses(spec: ArtefactSpec, error: float) -> None:
+    """Warn if a table misses the very networks that calibrated it: then plans miss their budgets of time."""
     if error > MOST_ERROR:
+        round_to = spec.recipe["round_to"]
         _LOG.warning(
             "the table of layers misses the networks that calibrated it by %.0f %% (median), so plans will miss their "
-            "budgets: where kernels take longer for %d channels than for more, set round_to = %d in the protocol "
-            "(docs/design.md, section 4)",
+            "budgets. If the machine was busy, remove the folders %s from the pool's and the cache's artefacts, and "
+            "run again. If kernels take longer for %d channels than for more, set round_to = %d in the protocol.",
             100 * error,
+            spec.digest,
             round_to,
             max(16, 2 * round_to),
         )

@@ -107,4 +107,4 @@ def test_a_table_that_was_measured_anew_is_told(suite: Suite, store: Store) -> N
 
     assert remarks_with(60.0, 60.0, 60.0) == []
     (told,) = remarks_with(60.0, 60.0, 61.5)
-    assert f"The table of layers {'1' * 16} of vgg19 × 0.25 was measured 2 times: 2 and 1 jobs" in told
+    assert f"The table of layers {'1' * 16} of vgg19 × 0.25 was measured 2 times; 2 and 1 jobs" in told
