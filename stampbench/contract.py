@@ -82,11 +82,15 @@ class Plan:
 
 @dataclass(frozen=True)
 class Artefact:
-    """Tensors made by `prepare`, with the seconds that making them took, and JSON notes."""
+    """Tensors made by `prepare`, with the seconds that making them took, and JSON notes.
+
+    `digest` is that of the tensors; the harness adds it when it stores them.
+    """
 
     tensors: Mapping[str, Tensor]
     seconds: float
     notes: Mapping[str, Any] = field(default_factory=dict)
+    digest: str | None = None
 
 
 class Checkpoint(Protocol):

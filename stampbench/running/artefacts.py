@@ -129,7 +129,7 @@ class Artefacts:
             raise _damaged(folder, str(error)) from error
         if digest != held.tensors:
             raise _damaged(folder, "the tensors are not those described")
-        return Artefact(tensors, held.seconds, held.notes)
+        return Artefact(tensors, held.seconds, held.notes, digest)
 
     def folder(self, spec: ArtefactSpec) -> Path | None:
         """Return the folder of the spec's artefact, or None."""

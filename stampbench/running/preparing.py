@@ -25,7 +25,6 @@ from stampbench.running import layer_times, pretraining
 from stampbench.running.artefacts import Artefacts
 from stampbench.running.context import checkpoint_of, context_of, resource_of
 from stampbench.running.workplace import Workplace
-from stampbench.seeding import digest_of_tensors
 
 
 def method_of(job: Job) -> Method:
@@ -63,17 +62,19 @@ def prepare(job: Job, workplace: Workplace, last: str | None = None) -> tuple[li
         )
         artefacts[spec.kind] = made
         checkpoint_of(workplace, digest).remove()
-        uses.append(_use_of(spec, made, reused))
+        uses.append(
+            ArtefactUse(
+                kind=spec.kind,
+                scope=spec.scope,
+                digest=digest,
+                tensors=made.digest,
+                seconds=made.seconds,
+                reused=reused,
+            )
+        )
         if digest == last:
             break
     return uses, artefacts
-
-
-def _use_of(spec: ArtefactSpec, made: Artefact, reused: bool) -> ArtefactUse:
-    tensors = digest_of_tensors(made.tensors)
-    return ArtefactUse(
-        kind=spec.kind, scope=spec.scope, digest=spec.digest, tensors=tensors, seconds=made.seconds, reused=reused
-    )
 
 
 def needed_artefacts(

@@ -138,7 +138,7 @@ def test_the_table_is_no_part_of_what_an_offline_machine_gets(suite, jobs):
 
 
 @pytest.mark.parametrize(
-    ("error", "round_to", "advice"), [(0.16, 8, "round_to = 16"), (0.16, 16, "32"), (0.05, 8, None)]
+    ("error", "round_to", "advice"), [(0.16, 8, "round_to = 16"), (0.16, 16, "round_to = 32"), (0.05, 8, None)]
 )
 def test_a_table_that_misses_its_own_networks_is_told_with_what_to_do(
     jobs, error, round_to, advice, monkeypatch, caplog
